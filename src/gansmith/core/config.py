@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -30,3 +30,68 @@ class DataConfig(Settings):
     """1 grey, 3 RGB, 4 RGBA; by default 1 if every image is grey, else 3 (transparency is put on white)"""
     holdout: float = Field(0.1, ge=0.0, le=0.5)
     """share of the images kept out of training to measure against, where the data has no test split of its own"""
+
+
+class TrainConfig(Settings):
+    """How long, how, and what is kept on the way."""
+
+    kimg: float | None = Field(None, gt=0)
+    """length of the run in thousands of real images"""
+    minutes: float | None = Field(None, gt=0)
+    """length of the run in minutes: the speed is measured for a few seconds, then the number of images is fixed"""
+    batch: int = Field(32, ge=2)
+    """images a step"""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """the same seed on the same machine gives the same weights, bit for bit"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 for the adversarial forward passes where the hardware has it; penalties are always fp32"""
+    frames: int = Field(40, ge=0)
+    """sample grids of the fixed latents made during the run, denser at its start; they become the film"""
+    evaluations: int = Field(4, ge=0)
+    """quick Fréchet distances (on 1,000 samples) taken during the run; the best checkpoint is kept by them"""
+    checkpoint_seconds: float = Field(60.0, gt=0)
+    """time between checkpoints: what a crash can cost at most"""
+    keep: int = Field(2, ge=1)
+    """how many checkpoints are kept, beside the best"""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if self.kimg is not None and self.minutes is not None:
+            raise ValueError("give kimg or minutes, not both")
+        return self
+
+
+class OptimConfig(Settings):
+    """One player's optimiser."""
+
+    kind: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """adam (Kingma & Ba 2015), rmsprop (Hinton 2012; WGAN's choice), sgd"""
+    lr: float = Field(2e-4, gt=0)
+    """learning rate"""
+    beta1: float = Field(0.5, ge=0, lt=1)
+    """adam's average of gradients; momentum of the others"""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """adam's average of squared gradients; rmsprop's smoothing"""
+    decay: Literal["constant", "linear", "cosine"] = "constant"
+    """how the learning rate falls over the run"""
+
+
+class EmaConfig(Settings):
+    """The average of the generator's weights that samples are made with."""
+
+    half_life_kimg: float = Field(10.0, gt=0)
+    """thousands of images after which a weight counts half (Karras 2018, sec. A.1, states it as a decay per step)"""
+    ramp_up: float = Field(0.05, gt=0)
+    """the half-life is at most this share of the images seen so far (Karras 2020)"""
+
+
+class Config(Settings):
+    """A run, fully resolved. A family's recipe subclasses this and adds its own settings."""
+
+    family: str
+    """name of the family: gansmith families lists them"""
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    ema: EmaConfig = EmaConfig()

@@ -1,0 +1,176 @@
+"""A GAN is a game: which networks exist, who may change which, by which loss, how often and for how long.
+
+A family of GANs is a `Game` made of these records. `gansmith.training.step.play_step` plays any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from gansmith.core.clock import Clock
+from gansmith.core.config import OptimConfig
+
+Nets = Mapping[str, nn.Module]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one draw of the data gives.
+
+    Attributes:
+        images: (N, C, R, R) in [-1, 1], channels last in memory.
+        labels: (N,) int64, or None where the data has no classes.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """All that a loss may see. `made` holds the detached fakes that earlier moves of this step left for later ones."""
+
+    nets: Nets
+    batch: Batch
+    clock: Clock
+    made: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a loss returns, still on the device: terms are summed and back-propagated, notes are only logged."""
+
+    terms: dict[str, Tensor]
+    notes: dict[str, Tensor] = field(default_factory=dict)
+
+
+Loss = Callable[[Turn], Outcome]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Something whose state belongs in a checkpoint: a replay pool, a control, running averages.
+
+    The state is a tree of dicts whose leaves are tensors or JSON values.
+    """
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Control(Stateful, Protocol):
+    """Feedback that acts between steps: averaging, ADA's probability, a learning-rate guard."""
+
+    def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Player:
+    """The nets it may change, how it changes them, and what they must satisfy after every update (weight clipping)."""
+
+    nets: tuple[str, ...]
+    optim: OptimConfig
+    project: Callable[[nn.Module], None] | None = None
+
+
+@dataclass(frozen=True)
+class Move:
+    """One player's update: played every `every` steps, `repeats` times, each repeat on fresh data."""
+
+    player: str
+    loss: Loss
+    every: int = 1
+    repeats: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A sequence of moves, played for its share of the run's images (shares are relative to each other)."""
+
+    name: str
+    moves: tuple[Move, ...]
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a sampler, beside the number of images.
+
+    Attributes:
+        truncation: 1 samples as trained; towards 0, latents shrink to the mean: fewer kinds, better ones
+            (the truncation trick, Brock 2019, in the form of Karras 2019, app. B).
+        labels: (N,) int64 classes, for a conditional game.
+    """
+
+    truncation: float = 1.0
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How the game makes images: latents from a generator of random numbers, images from latents.
+
+    Attributes:
+        latents: (n, generator) -> (n, ...) on the CPU, so that a seed means the same on every device.
+        images: (nets, latents, clock, request) -> (n, C, R, R) in [-1, 1]; nets in eval mode.
+    """
+
+    latents: Callable[[int, torch.Generator], Tensor]
+    images: Callable[[Nets, Tensor, Clock, Request], Tensor]
+
+
+@dataclass(frozen=True)
+class Game:
+    """A family of GANs, at one size. All names are checked when it is built.
+
+    Attributes:
+        nets: the networks by name; a net that no player owns never trains.
+        players: by name; a net may belong to two players.
+        stages: played in order.
+        sampler: how to make images from the averaged nets.
+        averaged: names of the nets whose exponential moving average is kept, and sampled from.
+        controls: act between steps, by name.
+    """
+
+    nets: nn.ModuleDict
+    players: Mapping[str, Player]
+    stages: tuple[Stage, ...]
+    sampler: Sampler
+    averaged: tuple[str, ...] = ()
+    controls: Mapping[str, Control] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.stages or not all(stage.moves for stage in self.stages):
+            raise ValueError("a game needs a stage, and a stage needs a move")
+        owned = {net for player in self.players.values() for net in player.nets}
+        movers = {move.player for stage in self.stages for move in stage.moves}
+        for kind, used, known in (
+            ("net", owned | set(self.averaged), set(self.nets)),
+            ("player", movers, set(self.players)),
+        ):
+            if used - known:
+                raise ValueError(
+                    f"no such {kind}: {', '.join(sorted(used - known))}; there are {', '.join(sorted(known))}"
+                )
+        for stage in self.stages:
+            for move in stage.moves:
+                if move.every < 1 or move.repeats < 1:
+                    raise ValueError(f"stage {stage.name}, player {move.player}: every and repeats are at least 1")
+
+    def stateful(self) -> dict[str, Stateful]:
+        """Controls and losses that have state, by a name that is stable between runs."""
+        found: dict[str, Stateful] = {f"control.{name}": control for name, control in self.controls.items()}
+        for stage in self.stages:
+            for i, move in enumerate(stage.moves):
+                if isinstance(move.loss, Stateful):
+                    found[f"loss.{stage.name}.{i}.{move.player}"] = move.loss
+        return found
