@@ -167,7 +167,8 @@ def _one_per_sample(x: Tensor) -> Tensor:
 
 def _distance_from_one(critic: Critic, x: Tensor) -> Tensor:
     # vector_norm has the gradient 0 where the norm is 0; sqrt(sum of squares) would give NaN there.
-    return (torch.linalg.vector_norm(_gradients(critic, x), dim=1) - 1).square().mean()
+    norms: Tensor = torch.linalg.vector_norm(_gradients(critic, x), dim=1)
+    return (norms - 1).square().mean()
 
 
 def _half_square(critic: Critic, x: Tensor) -> Tensor:
