@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 from gansmith.core.errors import ConfigError
-from gansmith.losses.names import named
+from gansmith.core.names import named
 
 Cost = Callable[[Tensor], Tensor]
 """Logits of any shape to as many costs, element by element."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.core.errors import ConfigError
-from gansmith.losses.names import named
+from gansmith.core.names import named
 
 Critic = Callable[[Tensor], Tensor]
 """Images (N, C, H, W) or points (N, D) to logits (N, ...)."""

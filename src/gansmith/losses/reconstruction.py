@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gansmith.losses.names import named
+from gansmith.core.names import named
 
 Reconstruction = Callable[[Tensor, Tensor], Tensor]
 """``(output, target) -> scalar``."""

@@ -1,0 +1,1 @@
+"""Networks: no losses, no training. ``blocks``: parts; one file per architecture; `pairs` finds a pair by name."""

@@ -1,0 +1,61 @@
+"""The convolutional pair of Radford 2016, for any power-of-two side from 16 to 256.
+
+Its rules: strided convolutions instead of pooling, batch norm in both nets except G's output and D's input, no
+hidden dense layers, ReLU in G with tanh at the end, leaky ReLU of slope 0.2 in D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gansmith.core.spec import Spec
+from gansmith.nets.blocks import LayerNorm2d, init_normal, levels
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": LayerNorm2d,
+    "none": lambda channels: nn.Identity(),
+}
+
+
+def widths(resolution: int, width: int) -> list[int]:
+    """Channels from the finest hidden level (half the resolution) to 4x4: doubling, at most 16 times `width`."""
+    return [width * min(2**i, 16) for i in range(levels(resolution))]
+
+
+class Generator(nn.Module):
+    """Latent (N, latent) -> image (N, C, R, R) in [-1, 1]."""
+
+    def __init__(self, spec: Spec, latent: int, width: int, norm: str = "batch"):
+        super().__init__()
+        channels = widths(spec.resolution, width)[::-1]
+        layers: list[nn.Module] = []
+        for i, (inputs, outputs) in enumerate(zip([latent, *channels], channels, strict=False)):
+            step = {"kernel_size": 4} if i == 0 else {"kernel_size": 4, "stride": 2, "padding": 1}
+            conv = nn.ConvTranspose2d(inputs, outputs, **step, bias=norm == "none")
+            layers += [conv, NORMS[norm](outputs), nn.ReLU(inplace=True)]
+        layers += [nn.ConvTranspose2d(channels[-1], spec.channels, 4, 2, 1), nn.Tanh()]
+        self.layers = init_normal(nn.Sequential(*layers))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    """Image (N, C, R, R) -> logit (N,)."""
+
+    def __init__(self, spec: Spec, width: int, norm: str = "batch"):
+        super().__init__()
+        channels = widths(spec.resolution, width)
+        layers: list[nn.Module] = [nn.Conv2d(spec.channels, channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        for inputs, outputs in pairwise(channels):
+            conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none")
+            layers += [conv, NORMS[norm](outputs), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Conv2d(channels[-1], 1, 4), nn.Flatten(0)]
+        self.layers = init_normal(nn.Sequential(*layers))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image)

@@ -1,0 +1,71 @@
+"""One file per family: its settings, and `build(config, spec) -> Game`. `FAMILIES` finds them by name.
+
+``two_player`` is what the families with one generator and one discriminator share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from gansmith.core.config import Config
+from gansmith.core.errors import ConfigError
+from gansmith.core.game import Game
+from gansmith.core.names import named
+from gansmith.core.spec import Spec
+
+
+@dataclass(frozen=True)
+class Family:
+    """What `gansmith families` shows, and where the recipe is.
+
+    Attributes:
+        name: as the user writes it.
+        paper: where it comes from.
+        kind: what it turns into what.
+        summary: one line on when to choose it.
+        module: its file in this folder.
+    """
+
+    name: str
+    paper: str
+    kind: str
+    summary: str
+    module: str
+
+    @property
+    def config(self) -> type[Config]:
+        """The family's settings, with its defaults."""
+        return import_module(f"gansmith.recipes.{self.module}").Config  # type: ignore[no-any-return]
+
+    @property
+    def build(self) -> Callable[[Any, Spec], Game]:
+        """(config, spec) -> the game."""
+        return import_module(f"gansmith.recipes.{self.module}").build  # type: ignore[no-any-return]
+
+
+_NOISE = "noise to images"
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("dcgan", "Radford 2016", _NOISE, "convolutional; the best samples in minutes on a CPU", "dcgan"),
+        Family("gan", "Goodfellow 2014", _NOISE, "the first: multilayer perceptrons, maxout and dropout", "gan"),
+        Family("wgan-gp", "Gulrajani 2017", _NOISE, "steady: a critic with a gradient penalty", "wgan_gp"),
+        Family("progan", "Karras 2018", _NOISE, "grows from coarse to fine, fading each size in", "progan"),
+        Family("aae", "Makhzani 2016", _NOISE, "an autoencoder whose code is shaped by a discriminator", "aae"),
+    )
+}
+
+
+def family_named(name: str) -> Family:
+    """The family called `name`; ConfigError with the nearest name where there is none."""
+    return named("family", FAMILIES, name)
+
+
+def build(config: Config, spec: Spec) -> Game:
+    """The game of a resolved configuration, for data of this shape; weights from torch's global generator."""
+    if spec.resolution < 16 or spec.resolution > 256:
+        raise ConfigError(f"data.resolution: {config.family} plays at 16 to 256 pixels, got {spec.resolution}")
+    return family_named(config.family).build(config, spec)

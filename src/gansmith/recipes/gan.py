@@ -1,0 +1,26 @@
+"""Goodfellow et al. 2014, "Generative Adversarial Nets": perceptrons, maxout and dropout in D.
+
+G minimises the non-saturating cost of sec. 3; ``--set loss=minimax`` is eq. 1.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gansmith.core.config import OptimConfig
+from gansmith.recipes.pairs import PairConfig, build
+from gansmith.recipes.two_player import OptimsConfig
+
+__all__ = ["Config", "build"]
+
+_OPTIM = OptimConfig(lr=3e-4, decay="cosine")
+
+
+class Config(PairConfig):
+    """The settings of `gan`."""
+
+    family: Literal["gan"] = "gan"
+    network: Literal["dcgan", "mlp"] = "mlp"
+    g_width: int = 256
+    d_width: int = 128
+    optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)

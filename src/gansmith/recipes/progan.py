@@ -1,0 +1,71 @@
+"""Karras et al. 2018, "Progressive Growing of GANs": a stage per size, each faded in over its first half."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from gansmith.core.clock import Clock
+from gansmith.core.config import OptimConfig
+from gansmith.core.errors import ConfigError
+from gansmith.core.game import Batch, Game, Nets
+from gansmith.core.spec import Spec
+from gansmith.nets import progan
+from gansmith.nets.blocks import levels
+from gansmith.recipes.two_player import (
+    LossName,
+    OptimsConfig,
+    PenaltiesConfig,
+    PenaltyConfig,
+    Rules,
+    TwoPlayerConfig,
+    two_player,
+)
+
+_OPTIM = OptimConfig(lr=2e-3, beta1=0.0, beta2=0.99)
+
+
+class Config(TwoPlayerConfig):
+    """The settings of `progan`."""
+
+    family: Literal["progan"] = "progan"
+    start: int = Field(16, ge=4)
+    """side of the images of the first stage, a power of two"""
+    width: int = Field(16, ge=1)
+    """channels at full resolution, doubling towards 4x4, at most 8 times"""
+    loss: LossName = "wasserstein"
+    penalty: PenaltiesConfig = PenaltiesConfig(gp=PenaltyConfig(weight=10.0))
+    optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)
+
+
+def grown(clock: Clock, first: int) -> float:
+    """Finished levels and, behind the point, how far the next has faded in: all of it by half the stage."""
+    level = first + clock.stage
+    if clock.stage == 0:
+        return float(level)
+    return level - 1 + min(1.0, max(1e-3, 2 * clock.stage_progress))
+
+
+def build(config: Config, spec: Spec) -> Game:
+    """The game: one stage from `start` up to the data's size for every doubling."""
+    sides = [2**i for i in range(2, 12) if config.start <= 2**i <= spec.resolution]
+    if not sides or sides[0] != config.start:
+        raise ConfigError(f"start: expected a power of two from 4 to {spec.resolution}, got {config.start}")
+    growth = partial(grown, first=levels(config.start))
+
+    def generate(nets: Nets, z: Tensor, clock: Clock) -> Tensor:
+        return nets["G"](z, growth(clock))  # type: ignore[no-any-return]
+
+    def judge(nets: Nets, images: Tensor, clock: Clock) -> Tensor:
+        return nets["D"](images, growth(clock))  # type: ignore[no-any-return]
+
+    def reals(batch: Batch, clock: Clock) -> Tensor:
+        return progan.real_at(batch.images, growth(clock))
+
+    g = progan.Generator(spec, config.latent, config.width)
+    d = progan.Discriminator(spec, config.width)
+    rules = Rules(config.latent, generate, judge, reals, config.instance_noise)
+    return two_player(config, g, d, rules, {f"{side}x{side}": 1.0 for side in sides})
