@@ -66,8 +66,7 @@ def dragan(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
     """E(‖∇D(x̂)‖₂ - 1)², x̂ = real + α ½ σ u, one α ~ U[0, 1) per sample, one u ~ U[0, 1) per element.
 
     σ is the standard deviation of all the batch's numbers. Kodali et al. 2017, "On Convergence and Stability of
-    GANs", alg. 1, where λ = 10; the noise (one-sided, uniform) is that of the released code, for the paper leaves it
-    open.
+    GANs", alg. 1, where λ = 10. The noise is that of the released code; the paper's is δ ~ N(0, cI).
 
     Args:
         critic: see the module.
