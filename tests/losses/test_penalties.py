@@ -119,6 +119,20 @@ def test_dragan_looks_around_the_reals_at_half_their_spread() -> None:
     torch.testing.assert_close(value, (seen[0].norm(dim=1) - 1).square().mean())
 
 
+def test_dragans_spread_is_that_of_the_batch_itself() -> None:
+    noise: list[Tensor] = []
+
+    def critic(x: Tensor) -> Tensor:
+        noise.append(x.detach() - real)
+        return _quadratic(x)
+
+    # 0 and 4 deviate from their mean by 2; the estimate for a larger population, 2·√2, would let noise reach 1.41.
+    real = torch.tensor([[0.0], [4.0]])
+    for _ in range(200):
+        dragan(critic, real, real)
+    assert 0.9 < torch.cat(noise).max().item() < 1.0
+
+
 @pytest.mark.parametrize("function", [gradient_penalty, dragan])
 def test_randomness_is_that_of_the_global_generator(function: Callable[..., Tensor]) -> None:
     real, fake = _points()

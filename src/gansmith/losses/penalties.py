@@ -155,7 +155,7 @@ def clip_weights(limit: float) -> Callable[[nn.Module], None]:
 
 
 def _cut(x: Tensor) -> Tensor:
-    """`x` without its graph, in fp32 or better."""
+    """`x` in fp32 or better, without its graph; a new tensor even where it shares x's memory."""
     return x.detach().to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -176,8 +176,7 @@ def _half_square(critic: Critic, x: Tensor) -> Tensor:
 
 def _gradients(critic: Critic, x: Tensor) -> Tensor:
     """The critic's gradients at `x`, one flat row per sample (N, D), themselves differentiable."""
-    # detach makes a new tensor: the caller's batch must not start to require gradients.
-    x = x.detach().requires_grad_()
+    x.requires_grad_()
     with torch.autocast(device_type=x.device.type, enabled=False):
         gradients: Tensor = torch.autograd.grad(critic(x).sum(), x, create_graph=True)[0]
     return gradients.flatten(start_dim=1)
