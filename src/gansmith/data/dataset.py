@@ -1,0 +1,90 @@
+"""`open_data`: images as the networks see them, decoded once and mapped from the cache ever after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gansmith.core.config import DataConfig
+from gansmith.core.spec import Spec
+from gansmith.data.entries import Source
+from gansmith.data.geometry import check_resolution
+from gansmith.data.pack import pack
+from gansmith.data.sources import find_source
+from gansmith.data.store import Index, Packed, fingerprint, open_packed
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to train on, or to measure against.
+
+    Attributes:
+        images: uint8 (N, R, R, C), a read-only memory map at the networks' resolution R. Gather rows by indexing it.
+        labels: int64 (N,), numbers of `Spec.classes`, or None.
+        captions: N texts, or None.
+        names: N names relative to the source, such as ``cat/001.png``.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    captions: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images ready to train on.
+
+    Attributes:
+        name: of the source, for reports.
+        fingerprint: the same for the same source and settings; a run records it.
+        spec: what the networks are built from.
+        train, heldout: the splits; `heldout` is empty if nothing was to be kept out.
+        skipped: names of broken images that were left out.
+    """
+
+    name: str
+    fingerprint: str
+    spec: Spec
+    train: Split
+    heldout: Split
+    skipped: tuple[str, ...] = ()
+
+
+def open_data(config: DataConfig) -> Dataset:
+    """Open the images that `config` names; the first time decodes them into the cache folder.
+
+    Raises:
+        ConfigError: the resolution is no power of two.
+        DataError: there are no such data, or they cannot be used.
+        MissingExtra: the source needs a package that is not installed.
+        GansmithError: the cache folder cannot be written.
+    """
+    if config.resolution:
+        check_resolution(config.resolution)
+    source = find_source(config.source)
+    settings = config.model_dump(include={"resolution", "fit", "channels", "holdout"})
+    key = fingerprint(source.stamp, settings)
+    packed = open_packed(key, partial(_pack, source, config))
+    index = packed.index
+    train = _split(packed, slice(0, index.train))
+    heldout = _split(packed, slice(index.train, index.train + index.heldout))
+    return Dataset(source.name, key, index.spec, train, heldout, tuple(index.skipped))
+
+
+def _pack(source: Source, config: DataConfig, folder: Path) -> Index:
+    with source.open() as listing:
+        return pack(listing, source.name, config, folder)
+
+
+def _split(packed: Packed, rows: slice) -> Split:
+    index = packed.index
+    labels = None if index.labels is None else np.array(index.labels[rows], np.int64)
+    captions = None if index.captions is None else tuple(index.captions[rows])
+    return Split(packed.images[rows], labels, captions, tuple(index.names[rows]))

@@ -1,0 +1,154 @@
+"""Images decoded once into a packed file, and opened from there.
+
+A cache entry is a folder ``<cache>/data/<fingerprint>/`` of two files:
+
+- ``images.u8``: uint8, row after row, the training images first; no header, so it is mapped as it is
+- ``index.json``: their shape, labels and captions, and checks of both files
+
+It is written aside and renamed into place, so that it is whole or absent, and whoever comes first wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.core.errors import GansmithError
+from gansmith.core.paths import cache_dir, write_json
+from gansmith.core.spec import Spec
+
+FORMAT = 1
+"""Part of every fingerprint: raise it when packed data would come out otherwise."""
+_SAMPLED, _BLOCK = 64, 4096
+log = logging.getLogger("gansmith")
+
+
+@dataclass(frozen=True)
+class Index:
+    """What the packed images are. `train` and `heldout` count them; the rest has a value for each, or is None."""
+
+    spec: Spec
+    train: int
+    heldout: int
+    names: list[str]
+    labels: list[int] | None
+    captions: list[str] | None
+    skipped: list[str]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        side = self.spec.resolution
+        return self.train + self.heldout, side, side, self.spec.channels
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Packed data: read-only images, uint8 (N, R, R, C), and what they are."""
+
+    images: np.ndarray
+    index: Index
+
+
+def fingerprint(*what: Any) -> str:
+    """A name for data: the same for the same JSON, and for nothing else."""
+    content = json.dumps([FORMAT, *what], ensure_ascii=True, sort_keys=True)
+    return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+
+
+def open_packed(key: str, pack: Callable[[Path], Index]) -> Packed:
+    """Open the entry `key`, made first by `pack` if there is none or it is damaged.
+
+    Args:
+        key: its fingerprint.
+        pack: writes ``images.u8`` into the folder that it is given, and returns the index.
+
+    Raises:
+        GansmithError: the cache folder cannot be written.
+    """
+    folder = cache_dir() / "data" / key
+    packed = _read(folder)
+    if packed is None:
+        _make(folder, pack)
+        packed = _read(folder)
+    if packed is None:
+        raise GansmithError(
+            f"{folder}: packed data cannot be read back; check the disk, or set GANSMITH_CACHE elsewhere"
+        )
+    return packed
+
+
+def _make(folder: Path, pack: Callable[[Path], Index]) -> None:
+    aside: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+        _write_index(aside, pack(aside))
+        _install(aside, folder)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise GansmithError(
+            f"{folder}: cannot write packed data: {reason}; make room, or set GANSMITH_CACHE to another folder"
+        ) from error
+    finally:
+        if aside:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_index(aside: Path, index: Index) -> None:
+    images = aside / "images.u8"
+    with images.open("rb+") as file:
+        os.fsync(file.fileno())
+    record = asdict(index) | {"spec": index.spec.to_json()}
+    write_json(aside / "index.json", {"check": _check(record, images), "index": record})
+
+
+def _install(aside: Path, folder: Path) -> None:
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Something is there: another process was first, or what is there is damaged.
+        if _read(folder) is None:
+            folder.rename(aside.with_name(aside.name + "-old"))
+            aside.rename(folder)
+            shutil.rmtree(aside.with_name(aside.name + "-old"), ignore_errors=True)
+
+
+def _read(folder: Path) -> Packed | None:
+    """The entry, or None if it is not there or not whole."""
+    try:
+        content = json.loads((folder / "index.json").read_bytes())
+        record = content["index"]
+        if content["check"] != _check(record, folder / "images.u8"):
+            raise ValueError("its check differs")
+        index = Index(**(record | {"spec": Spec.from_json(record["spec"])}))
+        return Packed(np.memmap(folder / "images.u8", np.uint8, "r", shape=index.shape), index)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("%s: packed data are damaged (%s); packing again", folder, error)
+        return None
+
+
+def _check(record: dict[str, Any], images: Path) -> str:
+    """A digest of the index, and of the images' size and 64 blocks spread over them.
+
+    Reading all would make the second start slow; a cut, or blocks never written before a crash, shows in the sample.
+    """
+    digest = hashlib.blake2b(json.dumps(record).encode(), digest_size=16)
+    size = images.stat().st_size
+    digest.update(str(size).encode())
+    with images.open("rb") as file:
+        for i in range(_SAMPLED):
+            file.seek(max(size - _BLOCK, 0) * i // (_SAMPLED - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
