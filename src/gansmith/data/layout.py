@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from gansmith.core.errors import DataError
-from gansmith.data.entries import SplitName
+from gansmith.data.entries import Entry, Listing, Raw, SplitName
 from gansmith.data.metadata import Row, is_table, read_table
 
 # What Pillow reads everywhere; PDF, EPS and other documents that it could open are not training images.
@@ -39,6 +39,20 @@ def wanted(name: str) -> bool:
     if any(part.startswith(".") or part in ("__MACOSX", "/") for part in parts):
         return False
     return is_image(name) or is_table(name)
+
+
+def place_images(source: str, images: Mapping[str, Callable[[], Raw]], tables: Mapping[str, bytes]) -> Listing:
+    """The listing of a folder or archive: `images` by name, with what reads each. `source` names it in messages."""
+    try:
+        places = lay_out(list(images), tables)
+    except DataError as error:
+        raise DataError(f"{source}/{error}") from None
+    return Listing(
+        [
+            Entry(name, read, place.label, place.caption, place.split)
+            for (name, read), place in zip(images.items(), places, strict=True)
+        ]
+    )
 
 
 def lay_out(names: Sequence[str], tables: Mapping[str, bytes]) -> list[Place]:

@@ -16,7 +16,9 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from gansmith.core.spec import Spec
 FORMAT = 1
 """Part of every fingerprint: raise it when packed data would come out otherwise."""
 _SAMPLED, _BLOCK = 64, 4096
+_STALE = 24 * 3600.0
 log = logging.getLogger("gansmith")
 
 
@@ -91,6 +94,7 @@ def _make(folder: Path, pack: Callable[[Path], Index]) -> None:
     aside: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
         _write_index(aside, pack(aside))
         _install(aside, folder)
@@ -102,6 +106,14 @@ def _make(folder: Path, pack: Callable[[Path], Index]) -> None:
     finally:
         if aside:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what writers that were killed left behind, once no living one can be as old."""
+    for aside in parent.glob(".writing-*"):
+        with suppress(OSError):
+            if time.time() - aside.stat().st_mtime > _STALE:
+                shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_index(aside: Path, index: Index) -> None:

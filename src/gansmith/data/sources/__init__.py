@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from gansmith.core.errors import DataError
@@ -16,6 +18,9 @@ from gansmith.data.sources.hub import hub_source
 from gansmith.data.sources.idx import FASHION_MNIST, fashion_mnist_source, idx_file_source, idx_folder_source, is_idx
 
 KINDS = "a folder of images, or a .zip, .tar, .tar.gz, .npy, .npz or IDX file"
+
+_SIBLINGS = 1000
+"""Names beside a path that is not there, to guess from; comparing many more takes seconds."""
 
 
 def find_source(source: str) -> Source:
@@ -62,8 +67,8 @@ def _file(path: Path) -> Source:
 
 def _not_found(source: str, path: Path) -> str:
     names = [*BUILTIN, FASHION_MNIST]
-    if path.parent.is_dir():
-        names += [str(path.with_name(entry.name)) for entry in path.parent.iterdir()]
+    with suppress(OSError, ValueError):
+        names += [str(path.with_name(entry.name)) for entry in islice(path.parent.iterdir(), _SIBLINGS)]
     close = difflib.get_close_matches(source, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected {KINDS}, or one of {', '.join(BUILTIN)}, hf:NAME"
     return f"data.source: no such file or folder: {source!r}; {hint}"

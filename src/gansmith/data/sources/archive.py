@@ -18,8 +18,8 @@ from threading import Lock
 from typing import IO, Any
 
 from gansmith.core.errors import DataError
-from gansmith.data.entries import Entry, Listing, Source, file_stamp
-from gansmith.data.layout import is_image, lay_out, wanted
+from gansmith.data.entries import Listing, Source, file_stamp
+from gansmith.data.layout import is_image, place_images, wanted
 
 _LARGEST_MEMBER = 1 << 29
 """Bytes. Above any image that Pillow's own limit on pixels lets through (179 million, 3 bytes each)."""
@@ -80,6 +80,7 @@ def _expand(path: Path, expanded: IO[bytes]) -> None:
     opener = _OPENERS.get(path.suffix.lower(), open)
     with opener(path, "rb") as file:
         shutil.copyfileobj(file, expanded, 1 << 20)
+    expanded.seek(0)
 
 
 def _tar_member(expanded: IO[bytes], lock: Lock, info: tarfile.TarInfo) -> bytes:
@@ -102,10 +103,4 @@ def _listing(path: Path, members: Mapping[str, Callable[[], bytes]]) -> Listing:
         tables = {name: members[name]() for name in members if not is_image(name)}
     except (*_DAMAGED, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: metadata table: {error}") from None
-    places = lay_out(images, tables)
-    return Listing(
-        [
-            Entry(name, members[name], place.label, place.caption, place.split)
-            for name, place in zip(images, places, strict=True)
-        ]
-    )
+    return place_images(str(path), {name: members[name] for name in images}, tables)

@@ -87,13 +87,18 @@ def _scale(place: str, images: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
     if images.dtype.kind != "f":
         raise DataError(f"{place}: expected uint8, or float in [0, 1] or [-1, 1], got {images.dtype}")
-    chunks = [images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)]
-    low = min((float(chunk.min()) for chunk in chunks), default=0.0)
-    high = max((float(chunk.max()) for chunk in chunks), default=0.0)
-    # NaN fails every comparison, and min() passes it on.
-    if not all(float(chunk.min()) >= -1 and float(chunk.max()) <= 1 for chunk in chunks):
-        raise DataError(f"{place}: expected floats in [0, 1] or [-1, 1], got {low:g} to {high:g}")
+    extremes = [(float(chunk.min()), float(chunk.max())) for chunk in _chunks(images)]
+    # Every comparison with NaN is false, so it is caught here as well.
+    bad = next((pair for pair in extremes if not (pair[0] >= -1 and pair[1] <= 1)), None)
+    if bad:
+        raise DataError(f"{place}: expected floats in [0, 1] or [-1, 1], got {bad[0]:g} to {bad[1]:g}")
+    low = min((pair[0] for pair in extremes), default=0.0)
     return (0.0, 255.0) if low >= 0 else (-1.0, 127.5)
+
+
+def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Parts that fit in memory, of what may be a map of a file that does not."""
+    return (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
 
 
 def _pixels(images: np.ndarray, index: int, low: float, scale: float) -> np.ndarray:

@@ -21,8 +21,9 @@ BUILTIN = ("builtin:fashion", *_STYLES)
 def builtin_source(source: str) -> Source:
     """`builtin:fashion`, or `builtin:emoji` in both styles or one. Raises DataError if it is another name."""
     if source not in BUILTIN:
-        close = difflib.get_close_matches(source, BUILTIN, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(BUILTIN)}"
+        names = [name.removeprefix("builtin:") for name in BUILTIN]
+        close = difflib.get_close_matches(source.removeprefix("builtin:"), names, n=1)
+        hint = f"did you mean builtin:{close[0]}?" if close else f"there are {', '.join(BUILTIN)}"
         raise DataError(f"data.source: no {source!r}; {hint}")
     path = FOLDER / ("emoji.npz" if source in _STYLES else "fashion.npz")
     # No path and no time: the same data on any machine has the same fingerprint.

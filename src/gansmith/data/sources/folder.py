@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError
-from gansmith.data.entries import Entry, Listing, Source
-from gansmith.data.layout import is_image, lay_out, wanted
+from gansmith.data.entries import Listing, Source
+from gansmith.data.layout import is_image, place_images, wanted
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,7 @@ def scan(folder: Path) -> Iterator[Found]:
 def _open(folder: Path, names: Sequence[str]) -> Iterator[Listing]:
     images = [name for name in names if is_image(name)]
     tables = {name: _content(folder / name) for name in names if not is_image(name)}
-    places = lay_out(images, tables)
-    yield Listing(
-        [
-            Entry(name, partial(Path, folder, name), place.label, place.caption, place.split)
-            for name, place in zip(images, places, strict=True)
-        ]
-    )
+    yield place_images(str(folder), {name: partial(Path, folder, name) for name in images}, tables)
 
 
 def _content(table: Path) -> bytes:

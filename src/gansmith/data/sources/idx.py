@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,7 +94,7 @@ def read_idx(path: Path) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _opener(path: Path):  # type: ignore[no-untyped-def]  # gzip.open and open share no signature
+def _opener(path: Path) -> Any:
     return gzip.open if path.suffix == ".gz" else open
 
 
