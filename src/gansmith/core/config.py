@@ -36,7 +36,7 @@ class TrainConfig(Settings):
     """How long, how, and what is kept on the way."""
 
     kimg: float | None = Field(None, gt=0)
-    """length of the run in thousands of real images"""
+    """length of the run in thousands of real images; 200 where minutes are not given either"""
     minutes: float | None = Field(None, gt=0)
     """length of the run in minutes: the speed is measured for a few seconds, then the number of images is fixed"""
     batch: int = Field(32, ge=2)
@@ -61,6 +61,11 @@ class TrainConfig(Settings):
         if self.kimg is not None and self.minutes is not None:
             raise ValueError("give kimg or minutes, not both")
         return self
+
+    @property
+    def images(self) -> int:
+        """Length of a run whose length is not given in minutes, in images."""
+        return round(1000 * (200.0 if self.kimg is None else self.kimg))
 
 
 class OptimConfig(Settings):

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from gansmith.core.clock import Clock
 from gansmith.core.config import OptimConfig
 
-Nets = Mapping[str, nn.Module]
+Nets = nn.ModuleDict | Mapping[str, nn.Module]
+"""Networks by name."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _fashion_cnn(weights: Path | None) -> Extractor:
         dim=WIDTH,
         resize=f"luma on white, bilinear antialiased to {SIDE}x{SIDE}",
         precision="float32",
-        batch=250,
+        batch=100,
         prepare=lambda x: _resized(_grey(x), SIDE) / 255,
         network=net.features,
     )

@@ -34,8 +34,8 @@ class Generator(nn.Module):
         channels = widths(spec.resolution, width)[::-1]
         layers: list[nn.Module] = []
         for i, (inputs, outputs) in enumerate(zip([latent, *channels], channels, strict=False)):
-            step = {"kernel_size": 4} if i == 0 else {"kernel_size": 4, "stride": 2, "padding": 1}
-            conv = nn.ConvTranspose2d(inputs, outputs, **step, bias=norm == "none")
+            stride, padding = (1, 0) if i == 0 else (2, 1)
+            conv = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=norm == "none")
             layers += [conv, NORMS[norm](outputs), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(channels[-1], spec.channels, 4, 2, 1), nn.Tanh()]
         self.layers = init_normal(nn.Sequential(*layers))

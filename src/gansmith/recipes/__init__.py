@@ -38,12 +38,12 @@ class Family:
     @property
     def config(self) -> type[Config]:
         """The family's settings, with its defaults."""
-        return import_module(f"gansmith.recipes.{self.module}").Config  # type: ignore[no-any-return]
+        return import_module(f"gansmith.recipes.{self.module}").Config
 
     @property
     def build(self) -> Callable[[Any, Spec], Game]:
         """(config, spec) -> the game."""
-        return import_module(f"gansmith.recipes.{self.module}").build  # type: ignore[no-any-return]
+        return import_module(f"gansmith.recipes.{self.module}").build
 
 
 _NOISE = "noise to images"

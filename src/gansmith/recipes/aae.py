@@ -96,7 +96,7 @@ def build(config: Config, spec: Spec) -> Game:
     judge = nn.Sequential(*mlp.perceptron(config.latent, config.width, config.width, 1), nn.Flatten(0))
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:
-        return nets["decoder"](latents * request.truncation)  # type: ignore[no-any-return]
+        return nets["decoder"](latents * request.truncation)
 
     return Game(
         nets=nn.ModuleDict(

@@ -57,10 +57,10 @@ def build(config: Config, spec: Spec) -> Game:
     growth = partial(grown, first=levels(config.start))
 
     def generate(nets: Nets, z: Tensor, clock: Clock) -> Tensor:
-        return nets["G"](z, growth(clock))  # type: ignore[no-any-return]
+        return nets["G"](z, growth(clock))
 
     def judge(nets: Nets, images: Tensor, clock: Clock) -> Tensor:
-        return nets["D"](images, growth(clock))  # type: ignore[no-any-return]
+        return nets["D"](images, growth(clock))
 
     def reals(batch: Batch, clock: Clock) -> Tensor:
         return progan.real_at(batch.images, growth(clock))

@@ -76,11 +76,11 @@ class TwoPlayerConfig(Config):
 
 
 def _generate(nets: Nets, z: Tensor, clock: Clock) -> Tensor:
-    return nets["G"](z)  # type: ignore[no-any-return]
+    return nets["G"](z)
 
 
 def _judge(nets: Nets, images: Tensor, clock: Clock) -> Tensor:
-    return nets["D"](images)  # type: ignore[no-any-return]
+    return nets["D"](images)
 
 
 def _reals(batch: Batch, clock: Clock) -> Tensor:

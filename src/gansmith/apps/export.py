@@ -1,0 +1,50 @@
+"""Samples as files: a folder of PNG, one grid, or arrays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.paths import write_atomic
+from gansmith.training.pictures import grid, save_picture
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Raises ConfigError where `save_images` could not, or should not, write; before anything is computed."""
+    if out.suffix.lower() not in (".png", ".npz", ""):
+        raise ConfigError(f"{out}: expected a folder, a .png or an .npz")
+    taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if taken and not overwrite:
+        raise ConfigError(f"{out}: is there already; choose another place, or --overwrite")
+    if out.suffix and out.is_dir():
+        raise ConfigError(f"{out}: is a folder; expected a file")
+    if not out.suffix and out.is_file():
+        raise ConfigError(f"{out}: is a file; expected a folder")
+
+
+def save_images(images: np.ndarray, out: Path) -> None:
+    """Writes uint8 (N, H, W, C) to a folder (a PNG each), to a ``.png`` (one grid) or to an ``.npz`` (``images``).
+
+    Raises:
+        GansmithError: the place cannot be written.
+    """
+    try:
+        (out.parent if out.suffix else out).mkdir(parents=True, exist_ok=True)
+        if out.suffix.lower() == ".png":
+            save_picture(grid(images), out)
+        elif out.suffix.lower() == ".npz":
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, images=images)
+            write_atomic(out, buffer.getvalue())
+        else:
+            digits = len(str(len(images) - 1))
+            for i, image in enumerate(images):
+                save_picture(
+                    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), out / f"{i:0{digits}}.png"
+                )
+    except OSError as error:
+        raise GansmithError(f"{out}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,339 @@
+"""A run as an object: train one, load one, sample from it, measure it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gansmith
+from gansmith.apps.configure import Layer, differences, from_file, nested, resolve
+from gansmith.core.clock import Plan
+from gansmith.core.config import Config
+from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.game import Request
+from gansmith.core.spec import Spec
+from gansmith.data import Dataset, open_data
+from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
+from gansmith.training.loop import plan_run, play_run
+from gansmith.training.pictures import save_film, save_plot
+from gansmith.training.rundir import RunDir, new_run_dir
+from gansmith.training.runtime import Runtime, own_randomness
+from gansmith.training.session import Player
+
+QUICK_EXTRACTOR = "fashion-cnn"
+"""Fast enough to be asked during training, whatever the images are; final scores use the data's own extractor."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory, finished or not.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    @property
+    def dir(self) -> RunDir:
+        return RunDir(self.path)
+
+    @cached_property
+    def config(self) -> Config:
+        """The run's settings, fully resolved."""
+        return self.dir.config()
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What the data told the nets."""
+        return self.dir.spec()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Final figures: what `gansmith train --json` prints. Empty before the run has finished."""
+        return self.dir.read("result.json")
+
+    @cached_property
+    def player(self) -> Player:
+        """The trained game, from the newest good checkpoint."""
+        runtime = Runtime(torch.device("cpu"), autocasts=False)
+        player = Player(self.config, self.spec, runtime)
+        state, damaged = self.dir.last_good(("nets", "ema"))
+        if state is None:
+            why = f": {damaged[0]}" if damaged else ""
+            raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
+        player.game.nets.load_state_dict(state["nets"])
+        player.ema.load_state_dict(state["ema"])
+        player.game.nets.eval()
+        plan = Plan(self.dir.read("meta.json")["total"], tuple(self.dir.read("meta.json")["starts"]))
+        player.clock = plan.at(**state["clock"])
+        return player
+
+    def sample(self, n: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
+        """Generated images, uint8 (n, H, W, C), at the data's own size. More of a seed begin with the fewer.
+
+        Args:
+            truncation: 1 samples as trained; towards 0 there are fewer kinds, and better ones.
+
+        Raises:
+            ConfigError: n is below 1, or truncation not in (0, 1].
+        """
+        if n < 1:
+            raise ConfigError(f"number of samples: expected at least 1, got {n}")
+        if not 0 < truncation <= 1:
+            raise ConfigError(f"truncation: expected more than 0 and at most 1, got {truncation}")
+        return self.player.sample(n, seed, Request(truncation)).numpy()
+
+    def evaluate(
+        self,
+        data: str | None = None,
+        n: int | None = None,
+        seed: int = 0,
+        extractor_name: str | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> Scores:
+        """Scores against real images; written to ``reports/evaluation.json``.
+
+        Args:
+            data: another source than the run's own.
+            n: how many fakes; by default as many as there are held-out images, at least 2,000, at most 10,000.
+            extractor_name: by default the one for images of this kind.
+            metrics: some of `gansmith.metrics.METRICS`; by default all.
+        """
+        own = self.config.data
+        dataset = open_data(
+            own if data is None else own.model_copy(update={"source": data, "resolution": self.spec.resolution})
+        )
+        net = extractor(extractor_name) if extractor_name else default_extractor(self.spec.channels)
+        fakes = self.sample(n or count_of_fakes(dataset), seed)
+        real, heldout = pictures_of(dataset)
+        scores = evaluate(
+            fakes,
+            real,
+            heldout,
+            net,
+            seed=seed,
+            metrics=metrics,
+            key=dataset.fingerprint,
+            split=f"{dataset.name} train",
+        )
+        (self.path / "reports").mkdir(exist_ok=True)
+        self.dir.write("reports/evaluation.json", scores.to_json())
+        return scores
+
+
+def count_of_fakes(dataset: Dataset) -> int:
+    return min(10_000, max(2_000, len(dataset.heldout.images)))
+
+
+def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Train and held-out images without the padding that only the networks see."""
+    rows, columns = dataset.spec.window
+    return dataset.train.images[:, rows, columns], dataset.heldout.images[:, rows, columns]
+
+
+def load(path: str | Path) -> Run:
+    """The run in a directory.
+
+    Raises:
+        ConfigError: there is no run there.
+    """
+    run = Run(Path(path))
+    run.config, run.spec  # noqa: B018  a wrong path is an error here, not at the first sample
+    return run
+
+
+def train(
+    family: str = "dcgan",
+    data: str | None = None,
+    *,
+    kimg: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: str = "auto",
+    allow_drift: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    layers: Sequence[Layer] = (),
+    quiet: bool = False,
+) -> Run:
+    """Trains a GAN, or goes on with one, and measures it.
+
+    Args:
+        family: see `gansmith families`.
+        data: a folder of images, or another source (see `gansmith train --help`).
+        kimg, minutes: length of the run, in thousands of images or in minutes; one of them.
+        run_dir: where the run lives; by default a new directory in ``runs/``.
+        resume: ``auto`` goes on where `run_dir` holds an unfinished run; ``never`` refuses to; or a run's path.
+        allow_drift: go on although settings or data changed.
+        settings: any others by dotted name, such as ``{"optim.g.lr": 1e-3}``.
+        config: a YAML file of settings, below the arguments.
+        quiet: no progress on stderr.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError, DataError, Diverged, Stopped, GansmithError: see `gansmith.core.errors`.
+    """
+    began = time.monotonic()
+    resolved = configured(
+        family, data, kimg=kimg, minutes=minutes, seed=seed, settings=settings, config=config, layers=layers
+    )
+    directory = place(resolved, run_dir, resume)
+    if directory.is_running():
+        raise ConfigError(
+            f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
+        )
+    dataset = open_data(resolved.data)
+    plan = prepare(directory, resolved, dataset, began, allow_drift)
+    run = Run(directory.path)
+    if not run.result:
+        play_run(directory, resolved, dataset, plan, quick_reference(resolved, dataset), quiet)
+        conclude(run, dataset)
+    return run
+
+
+def configured(
+    family: str,
+    data: str | None = None,
+    *,
+    kimg: float | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: str | Path | None = None,
+    layers: Sequence[Layer] = (),
+) -> Config:
+    """The resolved settings of the arguments of `train`: defaults, then the file, then what is given by name."""
+    named = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
+    stack: list[Layer] = [(str(config), from_file(Path(config)))] if config else []
+    return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(named)), *layers])
+
+
+def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
+    """Where the run lives. Raises ConfigError where there is one already that must not be gone on with."""
+    if resume not in ("auto", "never"):
+        if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
+            raise ConfigError(f"--resume {resume}: goes on inside that run; leave --run-dir out")
+        found = RunDir(Path(resume))
+        found.config()
+        return found
+    directory = RunDir(Path(run_dir)) if run_dir is not None else new_run_dir(config.family, config.data.source)
+    if directory.path.exists() and not directory.path.is_dir():
+        raise ConfigError(f"{directory.path}: is a file; --run-dir takes a directory")
+    if (directory.path / "config.yaml").exists():
+        if resume == "never":
+            raise ConfigError(f"{directory.path}: holds a run already; choose another --run-dir, or --resume auto")
+    elif directory.path.exists() and any(directory.path.iterdir()):
+        raise ConfigError(f"{directory.path}: not empty and not a run; choose another --run-dir")
+    return directory
+
+
+def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_drift: bool) -> Plan:
+    """The plan of the run: the one it began with, or a new one, written down before the first step."""
+    meta = run.read("meta.json")
+    if meta:
+        check_drift(run, config, dataset, meta, allow_drift)
+        return Plan(meta["total"], tuple(meta["starts"]))
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
+        run.write_config(config)
+    except OSError as error:
+        raise GansmithError(f"{run.path}: cannot be written: {error.strerror or error}") from error
+    with own_randomness(0):
+        reserve = seconds_to_measure(config, dataset)
+        runtime = Runtime.of(config.train)
+        plan = plan_run(config, dataset, runtime, began + 60 * (config.train.minutes or 0), reserve)
+    run.write(
+        "meta.json",
+        {
+            "total": plan.total,
+            "starts": list(plan.starts),
+            "spec": dataset.spec.to_json(),
+            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "images": len(dataset.train.images)},
+            "skipped": list(dataset.skipped),
+            "argv": sys.argv,
+            "versions": {
+                "gansmith": gansmith.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "machine": {"cpu": platform.machine(), "threads": torch.get_num_threads(), "cores": os.cpu_count()},
+            "runtime": {"device": str(runtime.device), "bf16": runtime.autocasts},
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
+    return plan
+
+
+def check_drift(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], allowed: bool) -> None:
+    """Refuses to go on with other settings or data than the run began with, unless that is allowed."""
+    changed = differences(run.config(), config)
+    if meta["data"]["fingerprint"] != dataset.fingerprint:
+        changed.append(f"data: {meta['data']['name']} has changed since the run began")
+    if not changed:
+        return
+    if not allowed:
+        raise ConfigError(
+            f"{run.path}: this run began with other settings:\n  "
+            + "\n  ".join(changed)
+            + "\ngive the same settings, another --run-dir, or --allow-drift to go on with the new ones"
+        )
+    run.write_config(config)
+
+
+def seconds_to_measure(config: Config, dataset: Dataset) -> float:
+    """About how long the final evaluation will take."""
+    if config.train.minutes is None:
+        return 0.0
+    net = default_extractor(dataset.spec.channels)
+    began = time.monotonic()
+    net(pictures_of(dataset)[0][: net.batch])
+    count = min(10_000, len(dataset.train.images)) + len(dataset.heldout.images) + 2 * count_of_fakes(dataset)
+    return (time.monotonic() - began) * count / net.batch + 2.0
+
+
+def quick_reference(config: Config, dataset: Dataset) -> Reference | None:
+    """The real images' features for the quick scores during training."""
+    if not config.train.evaluations:
+        return None
+    real, _ = pictures_of(dataset)
+    return Reference.of(real, extractor(QUICK_EXTRACTOR), dataset.fingerprint)
+
+
+def conclude(run: Run, dataset: Dataset) -> None:
+    """Film, plot, scores and result.json of a run that has just finished."""
+    rows = run.dir.rows()
+    frames = sorted(run.dir.samples.glob("*.png"))
+    if frames:
+        save_film(frames, run.path / "film.webp")
+    if find_spec("matplotlib"):
+        save_plot(rows, run.path / "losses.png", run.path.name)
+    scores = run.evaluate()
+    seconds = rows[-1]["seconds"]
+    run.dir.write(
+        "result.json",
+        {
+            "run": str(run.path),
+            "family": run.config.family,
+            "images": rows[-1]["images"],
+            "seconds": seconds,
+            "images_per_second": round(rows[-1]["images"] / max(seconds, 1e-9), 1),
+            "scores": scores.to_json()["scores"],
+        },
+    )

@@ -1,0 +1,69 @@
+"""The command `gansmith`: its commands, and how errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+import gansmith
+from gansmith.cli import config, data, runs
+from gansmith.core.errors import GansmithError
+
+app = typer.Typer(
+    name="gansmith",
+    help="Train, measure and use generative adversarial networks, on a laptop or a cluster.",
+    epilog="Start with: gansmith train dcgan --data photos/ --minutes 5",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(runs.train)
+app.command("sample")(runs.sample)
+app.command("evaluate")(runs.evaluate)
+app.command("demo")(runs.demo)
+app.command("families")(config.families)
+app.add_typer(data.app, name="data")
+app.add_typer(config.app, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"gansmith {gansmith.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    console = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_time=False, show_path=False)],
+    )
+
+
+def main() -> None:
+    """Runs a command; errors that we can explain are printed without a traceback."""
+    try:
+        app()
+    except GansmithError as error:
+        print(f"gansmith: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("gansmith: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

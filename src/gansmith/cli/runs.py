@@ -1,0 +1,177 @@
+"""Commands that make runs and use them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gansmith.cli import show
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, such as runs/dcgan-photos-1.")]
+
+
+def train(
+    family: Annotated[
+        str, typer.Argument(help="Which GAN: dcgan, gan, wgan-gp, progan, aae … (gansmith families)")
+    ] = "dcgan",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="builtin:fashion, builtin:emoji, fashion-mnist; a folder, zip or tar of images; IDX, .npy, .npz; "
+            "hf:NAME. Class sub-folders, or metadata.csv, give labels.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="Side the networks see, a power of two. Default: fits the data.", rich_help_panel="Data"),
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option(help="auto, crop, pad or stretch images to a square.", rich_help_panel="Data")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey, 3 RGB, 4 RGBA. Default: what the data has.", rich_help_panel="Data")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Length in minutes, evaluation included.", rich_help_panel="Length"),
+    ] = None,
+    kimg: Annotated[
+        float | None, typer.Option(help="Length in thousands of images. Default: 200.", rich_help_panel="Length")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where the run lives. Default: a new directory in runs/.", rich_help_panel="Run")
+    ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            help="auto: go on where --run-dir holds a run. never: refuse to. Or a run's path.", rich_help_panel="Run"
+        ),
+    ] = "auto",
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Resume although settings or data changed.", rich_help_panel="Run")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same weights. Default: 0.", rich_help_panel="Run")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.", rich_help_panel="Settings")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any setting, such as loss=hinge, penalty.r1=1, optim.g.lr=1e-3, g_width=32; gansmith config show "
+            "FAMILY lists them all.",
+            rich_help_panel="Settings",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, build the game, say what would happen, stop.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Train a GAN on your images, and measure it.
+
+    Every run lives in a directory of its own: sample grids, a film of the training, plots, scores, checkpoints. Stop
+    it with Ctrl-C, or kill it: the same command with its `--run-dir` goes on from the last checkpoint, and ends with
+    the very weights that an uninterrupted run would have.
+
+    Examples:
+
+        gansmith train dcgan --data photos/ --minutes 10
+
+        gansmith train dcgan --data builtin:emoji --kimg 500 --run-dir runs/emoji
+
+        gansmith train dcgan --data photos/ --set loss=hinge --set penalty.r1=1 --set d_norm=none
+    """
+    from gansmith.apps.configure import from_flag, nested
+    from gansmith.apps.preview import preview
+    from gansmith.apps.run import train as train_run
+
+    flags = nested({"data.resolution": resolution, "data.fit": fit, "data.channels": channels})
+    layers = [("flags", flags), *((f"--set {text}", from_flag(text)) for text in set_ or [])]
+    asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "seed": seed, "config": config, "layers": layers}
+    if dry_run:
+        record = preview(family, data, **asked)
+        show.as_json(record) if json_ else show.table("", ["what", "value"], [[k, str(v)] for k, v in record.items()])
+        return
+    run = train_run(family, data, run_dir=run_dir, resume=resume, allow_drift=allow_drift, **asked)
+    if json_:
+        show.as_json(run.result)
+        return
+    show.scores(run.result)
+    tell_pictures(run.path)
+
+
+def tell_pictures(path: Path) -> None:
+    """Says where to look."""
+    from gansmith.training.rundir import RunDir
+
+    grids = sorted(RunDir(path).samples.glob("*.png"))
+    found = {"samples": grids[-1] if grids else None, "film": path / "film.webp", "losses": path / "losses.png"}
+    for what, picture in found.items():
+        if picture and picture.exists():
+            print(f"{what:8} {picture}")
+
+
+def sample(
+    run: RunPath,
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
+    seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder (a PNG each), a .png (one grid) or an .npz (array `images`). Default: RUN/samples.png."
+        ),
+    ] = None,
+    truncation: Annotated[float, typer.Option(help="1 as trained; smaller: fewer kinds, better ones.")] = 1.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
+) -> None:
+    """Make images with a trained GAN."""
+    from gansmith.apps.export import check_target, save_images
+    from gansmith.apps.run import load
+
+    target = out or run / "samples.png"
+    check_target(target, overwrite or out is None)
+    save_images(load(run).sample(n, seed, truncation), target)
+    print(target)
+
+
+def evaluate(
+    run: RunPath,
+    data: Annotated[str | None, typer.Option(help="Measure against other data than the run's own.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="How many samples. Default: as many as held-out images.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    extractor: Annotated[
+        str | None, typer.Option(help="fashion-cnn, efflite0 or inception. Default: fits the data.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Score a trained GAN against real images.
+
+    Beside each score stand the same score of held-out real images, which no generator can be expected to beat, and
+    of a trivial generator, which any should.
+    """
+    from gansmith.apps.run import load
+
+    record = load(run).evaluate(data, n, seed, extractor).to_json()
+    show.as_json(record) if json_ else show.scores(record)
+
+
+def demo(
+    minutes: Annotated[float, typer.Option(help="Length of the training.")] = 4.0,
+    run_dir: Annotated[Path, typer.Option(help="Where the run lives.")] = Path("runs/demo"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again where a demo has been.")] = False,
+) -> None:
+    """Train a DCGAN on the built-in garments, and show what came of it."""
+    from gansmith.apps.run import train as train_run
+
+    if fresh and (run_dir / "config.yaml").exists():
+        shutil.rmtree(run_dir)
+    run = train_run("dcgan", "builtin:fashion", minutes=minutes, run_dir=run_dir)
+    show.scores(run.result)
+    tell_pictures(run.path)

@@ -1,0 +1,264 @@
+"""From a resolved configuration to a trained run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.core.clock import Clock, Plan
+from gansmith.core.config import Config
+from gansmith.core.errors import DataError, Diverged, GansmithError, Stopped
+from gansmith.data import Dataset
+from gansmith.metrics import Reference
+from gansmith.training.checkpoint import is_finite, prune, save_checkpoint
+from gansmith.training.observers import Row, Watchers
+from gansmith.training.pictures import grid, save_picture
+from gansmith.training.rundir import RunDir
+from gansmith.training.runtime import Runtime, mixed_seed, own_randomness
+from gansmith.training.session import Session
+
+log = logging.getLogger("gansmith")
+
+FIXED_LATENTS = 64
+QUICK_SAMPLES = 1000
+ROWS = 1000
+
+
+def crossed(before: Clock, after: Clock, count: int, power: float = 1.0) -> bool:
+    """Whether a mark of `count` marks spread over the run lies between two clocks; `power` below 1 crowds them at
+    its start."""
+    return math.floor(count * after.progress**power) > math.floor(count * before.progress**power)
+
+
+class Signals:
+    """The first SIGINT or SIGTERM is remembered, so that the step can end and a checkpoint be written."""
+
+    def __init__(self) -> None:
+        self.seen: int | None = None
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.seen = number
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Signals]:
+        """Watches inside; in another thread than the main one, Python delivers no signals and nothing is watched."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass
+class Tally:
+    """Statistics of the steps since the last row, on the device until they are read."""
+
+    values: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, stats: Mapping[str, Tensor]) -> None:
+        for key, value in stats.items():
+            self.values[key].append(value)
+
+    def take(self) -> dict[str, float]:
+        """Their means; the tally is empty afterwards."""
+        means = {key: torch.stack(values).float().mean().item() for key, values in self.values.items()}
+        self.values.clear()
+        return means
+
+
+class Trainer:
+    """Plays a session to its end, and keeps the run directory."""
+
+    def __init__(self, run: RunDir, session: Session, plan: Plan, reference: Reference | None):
+        self.run, self.session, self.plan, self.reference = run, session, plan, reference
+        self.train = session.config.train
+        self.tally = Tally()
+        self.began, self.began_images = time.monotonic(), session.clock.images
+        self.seconds_before = float(next((row["seconds"] for row in reversed(run.rows())), 0.0))
+        self.saved = time.monotonic()
+        self.best: dict[str, float | str] = run.read("checkpoints/best.json")
+
+    def play(self, watchers: Watchers, signals: Signals) -> None:
+        """Steps until the plan's end; Stopped or Diverged where it does not come to that."""
+        self.run.report("running", self.session.clock.step, self.session.clock.images, self.plan.total)
+        if self.session.clock.images == 0:
+            self.frame(watchers)
+        while not self.session.clock.finished:
+            before = self.session.clock
+            self.tally.add(self.session.step(self.plan))
+            self.after(before, watchers)
+            if signals.seen is not None:
+                self.stop(signals.seen)
+        self.save("finished")
+
+    def after(self, before: Clock, watchers: Watchers) -> None:
+        """What is due after a step."""
+        now = self.session.clock
+        quick: dict[str, float] = {}
+        if self.reference and crossed(before, now, self.train.evaluations):
+            quick = {"quick/frechet": self.score()}
+        if quick or crossed(before, now, ROWS) or now.finished:
+            watchers.row(now, self.row() | quick)
+        if crossed(before, now, self.train.frames, 0.5):
+            self.frame(watchers)
+        if time.monotonic() - self.saved > self.train.checkpoint_seconds:
+            self.save("running")
+
+    def row(self) -> Row:
+        """The figures since the last row. Raises Diverged where they are not finite."""
+        clock, means = self.session.clock, self.tally.take()
+        sick = [key for key, value in means.items() if not math.isfinite(value)]
+        if sick:
+            self.diverged(f"{', '.join(sick)} became NaN or infinite")
+        seconds = time.monotonic() - self.began
+        return {
+            "step": clock.step,
+            "images": clock.images,
+            "stage": self.session.game.stages[clock.stage].name,
+            "seconds": round(self.seconds_before + seconds, 3),
+            "images_per_second": round((clock.images - self.began_images) / max(seconds, 1e-9), 1),
+            **{key: round(value, 6) for key, value in means.items()},
+        }
+
+    def frame(self, watchers: Watchers) -> None:
+        """A grid of the fixed latents."""
+        path = self.run.samples / f"{self.session.clock.images:010d}.png"
+        images = self.session.sample(FIXED_LATENTS, mixed_seed(self.train.seed, FIXED_LATENTS))
+        save_picture(grid(images.numpy()), path)
+        watchers.frame(self.session.clock, path)
+
+    def score(self) -> float:
+        """The quick Fréchet distance; the best so far gets a checkpoint that is kept."""
+        assert self.reference is not None
+        value = self.reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed).numpy())
+        if value < float(self.best.get("frechet", math.inf)):
+            self.best = {"frechet": value, "checkpoint": self.save("running").name}
+            self.run.write("checkpoints/best.json", self.best)
+        return value
+
+    def save(self, state: str) -> Path:
+        """Writes a checkpoint, drops old ones, and says in status.json how the run stands."""
+        record = self.session.state()
+        if not is_finite({part: record[part] for part in ("nets", "ema")}):
+            self.diverged("weights became NaN or infinite")
+        path = save_checkpoint(self.run.checkpoints, record)
+        prune(self.run.checkpoints, self.train.keep, str(self.best.get("checkpoint")))
+        self.saved = time.monotonic()
+        self.report(state)
+        return path
+
+    def report(self, state: str) -> None:
+        self.run.report(state, self.session.clock.step, self.session.clock.images, self.plan.total)
+
+    def stop(self, number: int) -> None:
+        path = self.save("interrupted" if number == signal.SIGINT else "checkpointed")
+        raise Stopped(
+            f"stopped by {signal.Signals(number).name}; all is in {path}. The same command goes on from there "
+            f"(--run-dir {self.run.path})",
+            exit_code=130 if number == signal.SIGINT else 75,
+        )
+
+    def diverged(self, what: str) -> None:
+        self.report("diverged")
+        raise Diverged(
+            f"diverged at {self.session.clock.images} images: {what}. Checkpoints from before are in "
+            f"{self.run.checkpoints}; try a lower learning rate (--set optim.d.lr=…), or a penalty (--set penalty.r1=1)"
+        )
+
+
+def plan_run(config: Config, dataset: Dataset, runtime: Runtime, deadline: float, reserve: float) -> Plan:
+    """The length of a new run: as asked, or as many images as fit between now and `deadline`.
+
+    Args:
+        deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
+        reserve: seconds that the caller needs after training.
+    """
+    session = Session(config, dataset.spec, dataset.train, runtime)
+    if config.train.minutes is None:
+        return Plan.of(config.train.images, session.shares)
+    seconds_an_image = measure(session, budget=min(6.0, 0.08 * 60 * config.train.minutes))
+    began = time.monotonic()
+    session.sample(FIXED_LATENTS, 0)
+    frames = config.train.frames * (time.monotonic() - began + 0.03)
+    left = max(0.0, deadline - time.monotonic() - reserve - frames)
+    return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
+
+
+def measure(session: Session, budget: float) -> float:
+    """Seconds an image takes to train on, over all stages by their shares. The session is spent afterwards."""
+    plan = Plan.of(10**9, session.shares)
+    ends = (*plan.starts[1:], plan.total)
+    # A growing net is slower while it fades in: each stage is measured in its first half and in its second.
+    moments = [begin + (end - begin) * k // 4 for begin, end in zip(plan.starts, ends, strict=True) for k in (1, 3)]
+    costs = []
+    for moment in moments:
+        session.clock = plan.at(0, moment)
+        for _ in range(3):
+            session.step(plan)
+        start, images = time.monotonic(), session.clock.images
+        while time.monotonic() - start < budget / len(moments):
+            session.step(plan)
+        costs.append((time.monotonic() - start) / (session.clock.images - images))
+    weights = np.repeat(session.shares, 2)
+    return float(np.average(costs, weights=weights))
+
+
+def play_run(
+    run: RunDir, config: Config, dataset: Dataset, plan: Plan, reference: Reference | None, quiet: bool
+) -> None:
+    """Trains in `run` from its newest good checkpoint, or from the start, to the plan's end.
+
+    Raises:
+        Stopped: by a signal, after a checkpoint.
+        Diverged: figures or weights are not finite.
+        DataError: less data than a batch.
+        GansmithError: the run directory cannot be written.
+    """
+    if len(dataset.train.images) < 2:
+        raise DataError(f"{dataset.name}: a single image is left to train on")
+    with own_randomness(0), Signals().watched() as signals:
+        session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train))
+        resume(run, session, plan)
+        try:
+            run.samples.mkdir(parents=True, exist_ok=True)
+            with Watchers(run, plan.total, quiet) as watchers:
+                Trainer(run, session, plan, reference).play(watchers, signals)
+        except OSError as error:
+            raise GansmithError(f"{error.filename or run.path}: {error.strerror or error}") from error
+
+
+def resume(run: RunDir, session: Session, plan: Plan) -> None:
+    """Brings the session to the newest good checkpoint, if there is one, and the run's files to the same moment."""
+    state, damaged = run.last_good()
+    for message in damaged:
+        log.warning("%s; using the one before it", message)
+    if state is None:
+        if damaged:
+            log.warning("%s: no checkpoint can be read: starting again", run.path)
+        state = {"clock": {"step": 0, "images": 0}}
+    else:
+        session.restore(state, plan)
+        print(f"resuming {run.path} at {session.clock.images} of {plan.total} images", file=sys.stderr)
+    run.drop_rows_after(state["clock"]["step"])
+    for frame in run.samples.glob("*.png"):
+        if int(frame.stem) > state["clock"]["images"]:
+            frame.unlink()

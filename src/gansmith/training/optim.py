@@ -1,0 +1,54 @@
+"""A player's optimiser: its learning rate a function of the clock, its state named after the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gansmith.core.clock import SCHEDULES, Clock
+from gansmith.core.config import OptimConfig
+from gansmith.core.game import Nets, Player
+
+
+def make(config: OptimConfig, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The torch optimiser of a configuration; fused, which is one kernel for all parameters of a net."""
+    if config.kind == "adam":
+        return torch.optim.Adam(parameters, config.lr, (config.beta1, config.beta2), fused=True)
+    if config.kind == "rmsprop":
+        return torch.optim.RMSprop(parameters, config.lr, config.beta2, momentum=config.beta1)
+    return torch.optim.SGD(parameters, config.lr, momentum=config.beta1)
+
+
+class Optim:
+    """What changes a player's nets."""
+
+    def __init__(self, player: Player, nets: Nets):
+        self.player = player
+        self.nets = [nets[name] for name in player.nets]
+        self.named = {f"{name}.{key}": p for name in player.nets for key, p in nets[name].named_parameters()}
+        self.torch = make(player.optim, list(self.named.values()))
+        self.schedule = SCHEDULES[player.optim.decay]
+
+    def step(self, clock: Clock) -> None:
+        """Applies and drops the gradients, at the clock's learning rate, then projects the nets if they need it."""
+        for group in self.torch.param_groups:
+            group["lr"] = self.player.optim.lr * self.schedule(clock.progress)
+        self.torch.step()
+        self.torch.zero_grad(set_to_none=True)
+        if self.player.project:
+            for net in self.nets:
+                self.player.project(net)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {key: dict(self.torch.state[p]) for key, p in self.named.items() if self.torch.state[p]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for key in state:
+            parameter = self.named[key]
+            self.torch.state[parameter] = {
+                # The saved tensors are contiguous; moments must lie in memory as their parameter does.
+                name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+                for name, value in state[key].items()
+            }

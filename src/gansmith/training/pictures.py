@@ -1,0 +1,94 @@
+"""Pictures of a run: grids of samples, the film of its fixed latents, the plot of its losses."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gansmith.core.paths import write_atomic
+
+GAP = 2
+LARGEST_SIDE = 1024
+
+
+def grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
+    """A contact sheet of uint8 (N, H, W, C): as square as it goes, small images enlarged by whole pixels."""
+    n, h, w, c = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = -(-n // columns)
+    scale = max(1, min(3, LARGEST_SIDE // (columns * (w + GAP))))
+    h, w = h * scale, w * scale
+    sheet = np.full((rows * (h + GAP) + GAP, columns * (w + GAP) + GAP, c), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = GAP + i // columns * (h + GAP), GAP + i % columns * (w + GAP)
+        sheet[top : top + h, left : left + w] = image.repeat(scale, 0).repeat(scale, 1)
+    return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())
+
+
+def save_film(frames: Sequence[Path], path: Path, milliseconds: int = 150) -> None:
+    """An animated WebP of the grids; the last stays for two seconds."""
+    pictures = []
+    for frame in frames:
+        with Image.open(frame) as picture:
+            pictures.append(picture.convert("RGB"))
+    durations = [milliseconds] * (len(pictures) - 1) + [2000]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=70, method=3
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Losses, D's outputs and the quick Fréchet distance against images seen. Needs matplotlib (extra `plots`)."""
+    from matplotlib.figure import Figure
+
+    losses = [key for key in _keys(rows) if key.endswith(("/loss", "/gp", "/r1", "/r2", "/dragan"))]
+    outputs = [key for key in _keys(rows) if key.endswith(("/real", "/fake"))]
+    panels = [
+        ("loss", losses),
+        ("mean output of D", outputs),
+        ("Fréchet distance, 1,000 samples", ["quick/frechet"] if "quick/frechet" in _keys(rows) else []),
+    ]
+    panels = [(label, keys) for label, keys in panels if keys]
+    figure = Figure(figsize=(9, 2.7 * len(panels)), layout="constrained")
+    for axes, (label, keys) in zip(np.ravel(figure.subplots(len(panels), 1, sharex=True)), panels, strict=True):
+        for key in keys:
+            points = [(row["images"] / 1000, row[key]) for row in rows if key in row]
+            x, y = zip(*points, strict=True)
+            style = {"marker": "o", "label": key} if key.startswith("quick") else {"alpha": 0.25}
+            line = axes.plot(x, y, linewidth=1, **style)[0]
+            if not key.startswith("quick"):
+                axes.plot(x, _smooth(y), linewidth=1.6, color=line.get_color(), label=key)
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8, loc="upper right")
+        axes.set_xlabel("thousand images")
+    figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomic(path, buffer.getvalue())
+
+
+def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """Running mean over a twentieth of the points, shorter at the ends."""
+    window = max(1, len(values) // 20)
+    kernel = np.ones(window)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")

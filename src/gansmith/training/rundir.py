@@ -1,0 +1,150 @@
+"""The run directory: the only interface between training and all that looks at it later.
+
+config.yaml  fully resolved      meta.json    versions, argv, data, length      metrics.jsonl  one object a line
+status.json  state, heartbeat    result.json  final figures                     samples/  checkpoints/  reports/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gansmith.core.config import Config
+from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.paths import runs_dir, write_atomic, write_json
+from gansmith.core.spec import Spec
+from gansmith.recipes import family_named
+from gansmith.training.checkpoint import CheckpointError, load_checkpoint, newest
+
+STALE_SECONDS = 120.0
+"""A run whose heartbeat is older than this, or whose process is gone, is not running any more."""
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths and records of one run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON record of the run; empty where it is not there."""
+        path = self.path / name
+        try:
+            record = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise GansmithError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(record, dict):
+            raise GansmithError(f"{path}: expected a JSON object")
+        return record
+
+    def write(self, name: str, record: dict[str, Any]) -> None:
+        """A JSON record of the run, atomically."""
+        write_json(self.path / name, record)
+
+    def config(self) -> Config:
+        """The resolved configuration of the run."""
+        path = self.path / "config.yaml"
+        try:
+            record = yaml.safe_load(path.read_text())
+            return family_named(record["family"]).config.model_validate(record)
+        except FileNotFoundError as error:
+            raise ConfigError(f"{self.path}: not a run: it has no config.yaml") from error
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: cannot be read as a run's configuration: {error}") from error
+
+    def write_config(self, config: Config) -> None:
+        write_atomic(self.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+    def spec(self) -> Spec:
+        """What the data told the nets."""
+        meta = self.read("meta.json")
+        if "spec" not in meta:
+            raise ConfigError(f"{self.path}: not a run: its meta.json is missing or says nothing of the data")
+        return Spec.from_json(meta["spec"])
+
+    def last_good(self, parts: tuple[str, ...] | None = None) -> tuple[dict[str, Any] | None, list[str]]:
+        """The state of the newest checkpoint that can be read, and what was wrong with newer ones."""
+        damaged: list[str] = []
+        for folder in newest(self.checkpoints):
+            try:
+                return load_checkpoint(folder, parts), damaged
+            except CheckpointError as error:
+                damaged.append(str(error))
+        return None, damaged
+
+    def report(self, state: str, step: int, images: int, total: int) -> None:
+        """Writes status.json: who runs this, how far it is, and that it is alive now."""
+        self.write(
+            "status.json",
+            {
+                "state": state,
+                "step": step,
+                "images": images,
+                "total": total,
+                "pid": os.getpid(),
+                "heartbeat": time.time(),
+            },
+        )
+
+    def is_running(self) -> bool:
+        """Whether another living process is training here."""
+        status = self.read("status.json")
+        if status.get("state") != "running" or status["pid"] == os.getpid():
+            return False
+        try:
+            os.kill(status["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return time.time() - float(status["heartbeat"]) < STALE_SECONDS
+
+    def drop_rows_after(self, step: int) -> None:
+        """Forgets metrics of steps that a resumed run will play again."""
+        if self.metrics.exists():
+            rows = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
+            write_atomic(self.metrics, "".join(f"{row}\n" for row in rows))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics, oldest first; a last line that a crash cut short is left out."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines() if _step_of(line) < 2**62]
+
+
+def _step_of(line: str) -> int:
+    """The step of a row of metrics; beyond any step where a crash cut the line short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return 2**62
+
+
+def new_run_dir(family: str, source: str) -> RunDir:
+    """An empty place in the runs folder: ``dcgan-fashion-1``, ``-2`` …"""
+    data = "".join(c if c.isalnum() else "-" for c in source.rstrip("/").split("/")[-1].split(":")[-1]).strip("-")
+    stem = f"{family}-{data or 'data'}"
+    base = runs_dir()
+    taken = {p.name for p in base.glob(f"{stem}-*")}
+    number = next(n for n in range(1, 10**6) if f"{stem}-{n}" not in taken)
+    return RunDir(base / f"{stem}-{number}")

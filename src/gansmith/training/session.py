@@ -1,0 +1,123 @@
+"""All that a running game consists of, and its state as one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gansmith.core.clock import Clock, Plan
+from gansmith.core.config import Config
+from gansmith.core.game import Batch, Request
+from gansmith.core.spec import Spec
+from gansmith.data import Split
+from gansmith.recipes import build
+from gansmith.training.ema import Ema
+from gansmith.training.feed import Feed
+from gansmith.training.optim import Optim
+from gansmith.training.runtime import BUILD, SAMPLE, Runtime, mixed_seed, own_randomness, seed_step
+from gansmith.training.step import play_step
+
+AS_TRAINED = Request()
+LATENT_BLOCK = 256
+"""Latents come from a generator of their own per block, so that more samples of a seed begin with the fewer."""
+
+
+class Player:
+    """A game that can make images: what is left of a run when training is over."""
+
+    def __init__(self, config: Config, spec: Spec, runtime: Runtime):
+        self.config, self.spec, self.runtime = config, spec, runtime
+        with own_randomness(mixed_seed(config.train.seed, BUILD)):
+            self.game = build(config, spec)
+        runtime.place(self.game.nets)
+        self.ema = Ema(self.game.nets, self.game.averaged, config.ema)
+        self.clock = Plan(1).at(0, 0)
+
+    def latents(self, n: int, seed: int) -> Tensor:
+        """(n, ...) latents of a seed."""
+        blocks = []
+        for block in range(-(-n // LATENT_BLOCK)):
+            generator = torch.Generator().manual_seed(mixed_seed(seed, SAMPLE, block))
+            blocks.append(self.game.sampler.latents(LATENT_BLOCK, generator))
+        return torch.cat(blocks)[:n]
+
+    @torch.inference_mode()
+    def sample(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
+        """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size."""
+        nets = {**self.game.nets, **self.ema.nets}
+        was_training = {name: net.training for name, net in self.game.nets.items()}
+        self.game.nets.eval()
+        rows, columns = self.spec.window
+        chunks = []
+        for part in self.latents(n, seed).split(batch):
+            images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, request)
+            chunks.append(to_uint8(at_size(images, self.spec.resolution))[:, rows, columns])
+        for name, net in self.game.nets.items():
+            net.train(was_training[name])
+        return torch.cat(chunks)
+
+
+def at_size(images: Tensor, resolution: int) -> Tensor:
+    """Images of a net that has not grown to its full size yet, enlarged to it by repeating pixels."""
+    factor = resolution // images.shape[-1]
+    return images if factor == 1 else torch.nn.functional.interpolate(images, scale_factor=float(factor))
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """(N, C, H, W) in [-1, 1] to uint8 (N, H, W, C) on the CPU."""
+    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
+
+
+class Session(Player):
+    """A game in training."""
+
+    def __init__(self, config: Config, spec: Spec, data: Split, runtime: Runtime):
+        super().__init__(config, spec, runtime)
+        self.game.nets.train()
+        self.optims = {name: Optim(player, self.game.nets) for name, player in self.game.players.items()}
+        self.feed = Feed(data, config.train.batch, config.train.seed, runtime)
+        self.controls = {"ema": self.ema, **self.game.controls}
+
+    @property
+    def shares(self) -> list[float]:
+        return [stage.share for stage in self.game.stages]
+
+    def step(self, plan: Plan) -> Mapping[str, Tensor]:
+        """Plays one step, moves the clock on, and lets the controls act."""
+        position = self.clock.images
+
+        def draw() -> Batch:
+            nonlocal position
+            batch = self.feed.at(position)
+            position += len(batch)
+            return batch
+
+        seed_step(self.config.train.seed, self.clock.step)
+        stats = play_step(self.game, self.optims, draw, self.clock, self.runtime)
+        self.clock = plan.at(self.clock.step + 1, position)
+        for control in self.controls.values():
+            control.after_step(self.game.nets, self.clock, stats)
+        return stats
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, by the file that it goes to."""
+        return {
+            "nets": dict(self.game.nets.state_dict()),
+            "ema": self.ema.state_dict(),
+            "optims": {name: optim.state_dict() for name, optim in self.optims.items()},
+            "stateful": {name: thing.state_dict() for name, thing in self.game.stateful().items()},
+            "clock": {"step": self.clock.step, "images": self.clock.images},
+        }
+
+    def restore(self, state: dict[str, Any], plan: Plan) -> None:
+        """The state of a checkpoint."""
+        self.game.nets.load_state_dict(state["nets"])
+        self.ema.load_state_dict(state["ema"])
+        for name, optim in self.optims.items():
+            optim.load_state_dict(state["optims"].get(name, {}))
+        for name, thing in self.game.stateful().items():
+            thing.load_state_dict(state["stateful"].get(name, {}))
+        self.clock: Clock = plan.at(**state["clock"])
