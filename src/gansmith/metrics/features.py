@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -55,8 +55,8 @@ class Extractor:
     resize: str
     precision: str
     batch: int
-    prepare: Callable[[Tensor], Tensor]
-    network: Callable[[Tensor], Tensor]
+    prepare: Callable[[Tensor], Tensor] = field(repr=False)
+    network: Callable[[Tensor], Tensor] = field(repr=False)
 
     def describe(self) -> dict[str, str]:
         """What a score computed on these features depends on."""
