@@ -48,15 +48,16 @@ def scan(folder: Path) -> Iterator[Found]:
             folders.clear()
             continue
         seen.add(here)
+        below = Path(root).relative_to(folder).as_posix()
+        prefix = "" if below == "." else below + "/"
         for file in files:
-            path = Path(root, file)
             try:
-                state = path.stat()
+                state = os.stat(os.path.join(root, file))
             except OSError:
                 # A dangling link: listed with no size, so that it is counted among the broken and named.
-                yield Found(path.relative_to(folder).as_posix(), -1, 0)
+                yield Found(prefix + file, -1, 0)
             else:
-                yield Found(path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns)
+                yield Found(prefix + file, state.st_size, state.st_mtime_ns)
 
 
 @contextmanager
