@@ -8,6 +8,7 @@ The rooms, lowest first (imports only go upwards): ``core`` (records and protoco
 ``metrics``, ``recipes`` (one file a family), ``training``, ``apps``, ``cli``.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -20,7 +21,5 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # Importing torch takes 1.5 s; `gansmith --help` and `import gansmith` must not pay for it.
     if name in ("Run", "load", "train"):
-        from gansmith.apps import run
-
-        return getattr(run, name)
+        return getattr(import_module("gansmith.apps.run"), name)
     raise AttributeError(f"module 'gansmith' has no attribute {name!r}")

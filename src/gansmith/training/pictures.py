@@ -76,7 +76,7 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         axes.set_ylabel(label)
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, loc="upper right")
-        axes.set_xlabel("thousand images")
+    axes.set_xlabel("thousand images")
     figure.suptitle(title)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
