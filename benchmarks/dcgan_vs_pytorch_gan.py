@@ -1,0 +1,116 @@
+"""Our `dcgan` against PyTorch-GAN's `dcgan.py`, unchanged, ten minutes each on the same machine, one after the other.
+
+    git clone https://github.com/eriklindernoren/PyTorch-GAN PEER        (or any other copy of it)
+    python benchmarks/dcgan_vs_pytorch_gan.py --peer-folder PEER [--minutes 10] [--out benchmarks/results/…json]
+
+Both train on the whole of Fashion-MNIST, padded to 32x32. The peer's clock counts its training only (see `peers.py`);
+ours counts all of `gansmith train dcgan --data fashion-mnist --minutes 10`: reading, evaluation, pictures. Then we
+train once more, for a twenty-fifth of the time, counted as the peer's is: training only. 10,000 samples of each are
+scored by `fashion-cnn` features against 10,000 training images; of the peer's two ways to sample the better one counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import gansmith
+from gansmith.apps.run import pictures_of
+from gansmith.core.config import DataConfig
+from gansmith.data import open_data
+from gansmith.metrics import evaluate, extractor
+
+COUNT = 10_000
+FRACTION = 25
+
+
+def train_peer(folder: Path, minutes: float, out: Path) -> None:
+    marks = sorted({max(1, round(60 * minutes * share)) for share in (1 / FRACTION, 0.1, 0.2, 0.5, 1.0)})
+    order = [
+        sys.executable,
+        str(Path(__file__).with_name("peers.py")),
+        "--peer-folder",
+        str(folder),
+        "--script",
+        "dcgan",
+    ]
+    order += ["--minutes", str(minutes), "--snapshots", ",".join(map(str, marks)), "--out", str(out)]
+    subprocess.run(order, check=True)
+
+
+def train_ours(run_dir: Path, *length: str) -> dict[str, object]:
+    order = [sys.executable, "-m", "gansmith.cli.main", "train", "dcgan", "--data", "fashion-mnist", "--json"]
+    began = time.monotonic()
+    done = subprocess.run([*order, "--run-dir", str(run_dir), *length], check=True, stdout=subprocess.PIPE)
+    return {**json.loads(done.stdout), "wall_seconds": round(time.monotonic() - began, 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-folder", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "dcgan_vs_pytorch_gan.json")
+    parser.add_argument("--work", type=Path, help="keep the runs here")
+    asked = parser.parse_args()
+    work = asked.work or Path(tempfile.mkdtemp())
+    work.mkdir(parents=True, exist_ok=True)
+    peer_file = work / "peer.npz"
+    if not peer_file.exists():
+        train_peer(asked.peer_folder, asked.minutes, peer_file)
+    ours = train_ours(work / "ours", "--minutes", str(asked.minutes))
+    share = 60 * asked.minutes / FRACTION
+    # 0.9: speed varies on a shared machine, and the time must not be passed.
+    kimg = 0.9 * share * float(ours["images_per_second"]) / 1000
+    quick = train_ours(
+        work / "quick", "--kimg", f"{kimg:.3f}", "--set", "train.evaluations=0", "--set", "train.frames=0"
+    )
+
+    dataset = open_data(DataConfig(source="fashion-mnist"))
+    real, heldout = pictures_of(dataset)
+    features = extractor("fashion-cnn")
+
+    def score(fakes: np.ndarray) -> float:
+        scores = evaluate(fakes, real, heldout, features, metrics=["frechet"], key=dataset.fingerprint)
+        return round(scores["frechet"].value, 3)
+
+    with np.load(peer_file, allow_pickle=False) as peer:
+        curve = {
+            int(name.split("_")[1]): min(score(peer[f"{name}_eval"]), score(peer[f"{name}_train"]))
+            for name in (key.removesuffix("_eval") for key in peer.files if key.endswith("_eval"))
+        }
+        speed = float(peer["batches_per_second"]) * 64
+    mine = {name: score(gansmith.load(work / name).sample(COUNT)) for name in ("ours", "quick")}
+    end = curve[max(curve)]
+    record = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "minutes": asked.minutes,
+        "peer": {"frechet_by_second": curve, "images_per_second": round(speed)},
+        "ours": {
+            "frechet": mine["ours"],
+            "images": ours["images"],
+            "images_per_second": ours["images_per_second"],
+            "training_seconds": ours["seconds"],
+            "wall_seconds": ours["wall_seconds"],
+        },
+        "quick": {"frechet": mine["quick"], "images": quick["images"], "training_seconds": quick["seconds"]},
+        "ratio": round(end / mine["ours"], 2),
+        "reached_in_a_25th": mine["quick"] <= end and float(quick["seconds"]) <= share,
+    }
+    asked.out.parent.mkdir(exist_ok=True)
+    asked.out.write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()
