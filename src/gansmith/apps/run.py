@@ -71,13 +71,10 @@ class Run:
         player = Player(self.config, self.spec, runtime)
         state, damaged = self.dir.last_good(("nets", "ema"))
         if state is None:
-            why = f": {damaged[0]}" if damaged else ""
+            why = "".join(f": {message}" for message in damaged.values())
             raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
-        player.game.nets.load_state_dict(state["nets"])
-        player.ema.load_state_dict(state["ema"])
+        player.restore_nets(state, self.dir.plan())
         player.game.nets.eval()
-        plan = Plan(self.dir.read("meta.json")["total"], tuple(self.dir.read("meta.json")["starts"]))
-        player.clock = plan.at(**state["clock"])
         return player
 
     def sample(self, n: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
@@ -87,8 +84,10 @@ class Run:
             truncation: 1 samples as trained; towards 0 there are fewer kinds, and better ones.
 
         Raises:
-            ConfigError: n is below 1, or truncation not in (0, 1].
+            ConfigError: n is below 1, the seed below 0, or truncation not in (0, 1].
         """
+        if seed < 0:
+            raise ConfigError(f"seed: expected at least 0, got {seed}")
         if n < 1:
             raise ConfigError(f"number of samples: expected at least 1, got {n}")
         if not 0 < truncation <= 1:
@@ -116,7 +115,7 @@ class Run:
             own if data is None else own.model_copy(update={"source": data, "resolution": self.spec.resolution})
         )
         net = extractor(extractor_name) if extractor_name else default_extractor(self.spec.channels)
-        fakes = self.sample(n or count_of_fakes(dataset), seed)
+        fakes = self.sample(count_of_fakes(dataset) if n is None else n, seed)
         real, heldout = pictures_of(dataset)
         scores = evaluate(
             fakes,
@@ -128,8 +127,9 @@ class Run:
             key=dataset.fingerprint,
             split=f"{dataset.name} train",
         )
-        (self.path / "reports").mkdir(exist_ok=True)
-        self.dir.write("reports/evaluation.json", scores.to_json())
+        with self.dir.writing():
+            (self.path / "reports").mkdir(exist_ok=True)
+            self.dir.write("reports/evaluation.json", scores.to_json())
         return scores
 
 
@@ -202,7 +202,8 @@ def train(
     run = Run(directory.path)
     if not run.result:
         play_run(directory, resolved, dataset, plan, quick_reference(resolved, dataset), quiet)
-        conclude(run, dataset)
+        with directory.writing():
+            conclude(run, dataset)
     return run
 
 
@@ -237,48 +238,49 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     if (directory.path / "config.yaml").exists():
         if resume == "never":
             raise ConfigError(f"{directory.path}: holds a run already; choose another --run-dir, or --resume auto")
-    elif directory.path.exists() and any(directory.path.iterdir()):
+    elif directory.path.exists() and any(not p.name.startswith(".") for p in directory.path.iterdir()):
         raise ConfigError(f"{directory.path}: not empty and not a run; choose another --run-dir")
     return directory
 
 
 def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_drift: bool) -> Plan:
     """The plan of the run: the one it began with, or a new one, written down before the first step."""
-    meta = run.read("meta.json")
+    meta = run.meta()
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
-        return Plan(meta["total"], tuple(meta["starts"]))
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.checkpoints.mkdir(exist_ok=True)
-        run.write_config(config)
-    except OSError as error:
-        raise GansmithError(f"{run.path}: cannot be written: {error.strerror or error}") from error
+        return run.plan()
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
         plan = plan_run(config, dataset, runtime, began + 60 * (config.train.minutes or 0), reserve)
-    run.write(
-        "meta.json",
-        {
-            "total": plan.total,
-            "starts": list(plan.starts),
-            "spec": dataset.spec.to_json(),
-            "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "images": len(dataset.train.images)},
-            "skipped": list(dataset.skipped),
-            "argv": sys.argv,
-            "versions": {
-                "gansmith": gansmith.__version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "machine": {"cpu": platform.machine(), "threads": torch.get_num_threads(), "cores": os.cpu_count()},
-            "runtime": {"device": str(runtime.device), "bf16": runtime.autocasts},
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        },
-    )
+    # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
+    with run.writing():
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.write_config(config)
+        run.checkpoints.mkdir(exist_ok=True)
+        run.write("meta.json", begun(plan, dataset, runtime))
     return plan
+
+
+def begun(plan: Plan, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
+    """What a run begins with: the content of its meta.json."""
+    return {
+        "total": plan.total,
+        "starts": list(plan.starts),
+        "spec": dataset.spec.to_json(),
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "images": len(dataset.train.images)},
+        "skipped": list(dataset.skipped),
+        "argv": sys.argv,
+        "versions": {
+            "gansmith": gansmith.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": {"cpu": platform.machine(), "threads": torch.get_num_threads(), "cores": os.cpu_count()},
+        "runtime": {"device": str(runtime.device), "bf16": runtime.autocasts},
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def check_drift(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], allowed: bool) -> None:
@@ -286,15 +288,12 @@ def check_drift(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, A
     changed = differences(run.config(), config)
     if meta["data"]["fingerprint"] != dataset.fingerprint:
         changed.append(f"data: {meta['data']['name']} has changed since the run began")
-    if not changed:
-        return
-    if not allowed:
+    if changed and not allowed:
         raise ConfigError(
             f"{run.path}: this run began with other settings:\n  "
             + "\n  ".join(changed)
             + "\ngive the same settings, another --run-dir, or --allow-drift to go on with the new ones"
         )
-    run.write_config(config)
 
 
 def seconds_to_measure(config: Config, dataset: Dataset) -> float:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
         CheckpointError: the disk is full or cannot be written; what was there before is untouched.
     """
     target = folder / name_of(state["clock"]["step"])
-    if (target / "COMPLETE").exists():
+    if is_whole(target):
         return target
     aside = folder / f".{target.name}.{os.getpid()}"
     try:
@@ -103,6 +104,23 @@ def load_checkpoint(folder: Path, parts: tuple[str, ...] | None = None) -> dict[
         return state
     except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a whole checkpoint ({error})") from error
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint is there with all of its files as they were written."""
+    try:
+        digests = json.loads((folder / "COMPLETE").read_text())
+        return all(_checked(folder / name, digests) for name in digests)
+    except (OSError, ValueError, TypeError, CheckpointError):
+        return False
+
+
+def set_aside(folder: Path) -> None:
+    """Renames a checkpoint that cannot be read, so that it is neither counted among those kept nor tried again."""
+    aside = folder.with_name(f"damaged-{folder.name}")
+    with suppress(OSError):
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
 
 
 def newest(folder: Path) -> list[Path]:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import DataError, Diverged, GansmithError, Stopped
+from gansmith.core.errors import DataError, Diverged, Stopped
 from gansmith.data import Dataset
 from gansmith.metrics import Reference
-from gansmith.training.checkpoint import is_finite, prune, save_checkpoint
+from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
 from gansmith.training.observers import Row, Watchers
 from gansmith.training.pictures import grid, save_picture
 from gansmith.training.rundir import RunDir
@@ -35,6 +35,7 @@ log = logging.getLogger("gansmith")
 
 FIXED_LATENTS = 64
 QUICK_SAMPLES = 1000
+HEARTBEAT_SECONDS = 20.0
 ROWS = 1000
 
 
@@ -95,11 +96,14 @@ class Trainer:
         self.began, self.began_images = time.monotonic(), session.clock.images
         self.seconds_before = float(next((row["seconds"] for row in reversed(run.rows())), 0.0))
         self.saved = time.monotonic()
+        self.reported = self.saved
         self.best: dict[str, float | str] = run.read("checkpoints/best.json")
+        if not (run.checkpoints / str(self.best.get("checkpoint"))).is_dir():
+            self.best = {}  # the run was killed before that checkpoint was whole, and will come there again
 
     def play(self, watchers: Watchers, signals: Signals) -> None:
         """Steps until the plan's end; Stopped or Diverged where it does not come to that."""
-        self.run.report("running", self.session.clock.step, self.session.clock.images, self.plan.total)
+        self.report("running")
         if self.session.clock.images == 0:
             self.frame(watchers)
         while not self.session.clock.finished:
@@ -115,13 +119,20 @@ class Trainer:
         now = self.session.clock
         quick: dict[str, float] = {}
         if self.reference and crossed(before, now, self.train.evaluations):
-            quick = {"quick/frechet": self.score()}
+            quick = {"quick/frechet": self.score(self.reference)}
         if quick or crossed(before, now, ROWS) or now.finished:
             watchers.row(now, self.row() | quick)
         if crossed(before, now, self.train.frames, 0.5):
             self.frame(watchers)
-        if time.monotonic() - self.saved > self.train.checkpoint_seconds:
+        # The row and the frame of a step come before its checkpoint: a run that is killed in between plays it again.
+        best = quick.get("quick/frechet", math.inf) < float(self.best.get("frechet", math.inf))
+        if best:
+            self.best = {"frechet": quick["quick/frechet"], "checkpoint": name_of(now.step)}
+            self.run.write("checkpoints/best.json", self.best)
+        if best or time.monotonic() - self.saved > self.train.checkpoint_seconds:
             self.save("running")
+        elif time.monotonic() - self.reported > HEARTBEAT_SECONDS:
+            self.report("running")
 
     def row(self) -> Row:
         """The figures since the last row. Raises Diverged where they are not finite."""
@@ -146,14 +157,9 @@ class Trainer:
         save_picture(grid(images.numpy()), path)
         watchers.frame(self.session.clock, path)
 
-    def score(self) -> float:
+    def score(self, reference: Reference) -> float:
         """The quick Fréchet distance; the best so far gets a checkpoint that is kept."""
-        assert self.reference is not None
-        value = self.reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed).numpy())
-        if value < float(self.best.get("frechet", math.inf)):
-            self.best = {"frechet": value, "checkpoint": self.save("running").name}
-            self.run.write("checkpoints/best.json", self.best)
-        return value
+        return reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed).numpy())
 
     def save(self, state: str) -> Path:
         """Writes a checkpoint, drops old ones, and says in status.json how the run stands."""
@@ -167,6 +173,7 @@ class Trainer:
         return path
 
     def report(self, state: str) -> None:
+        self.reported = time.monotonic()
         self.run.report(state, self.session.clock.step, self.session.clock.images, self.plan.total)
 
     def stop(self, number: int) -> None:
@@ -191,7 +198,13 @@ def plan_run(config: Config, dataset: Dataset, runtime: Runtime, deadline: float
     Args:
         deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
         reserve: seconds that the caller needs after training.
+
+    Raises:
+        ConfigError: the game cannot be built for these data.
+        DataError: there is a single image to train on.
     """
+    if len(dataset.train.images) < 2:
+        raise DataError(f"{dataset.name}: a single image is left to train on")
     session = Session(config, dataset.spec, dataset.train, runtime)
     if config.train.minutes is None:
         return Plan.of(config.train.images, session.shares)
@@ -230,27 +243,25 @@ def play_run(
     Raises:
         Stopped: by a signal, after a checkpoint.
         Diverged: figures or weights are not finite.
-        DataError: less data than a batch.
+        ConfigError: the checkpoint belongs to other networks.
         GansmithError: the run directory cannot be written.
     """
-    if len(dataset.train.images) < 2:
-        raise DataError(f"{dataset.name}: a single image is left to train on")
     with own_randomness(0), Signals().watched() as signals:
         session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train))
-        resume(run, session, plan)
-        try:
+        with run.writing():
+            resume(run, session, plan)
+            run.write_config(config)  # only now: settings that drifted may not fit the checkpoint
             run.samples.mkdir(parents=True, exist_ok=True)
             with Watchers(run, plan.total, quiet) as watchers:
                 Trainer(run, session, plan, reference).play(watchers, signals)
-        except OSError as error:
-            raise GansmithError(f"{error.filename or run.path}: {error.strerror or error}") from error
 
 
 def resume(run: RunDir, session: Session, plan: Plan) -> None:
     """Brings the session to the newest good checkpoint, if there is one, and the run's files to the same moment."""
     state, damaged = run.last_good()
-    for message in damaged:
+    for folder, message in damaged.items():
         log.warning("%s; using the one before it", message)
+        set_aside(folder)
     if state is None:
         if damaged:
             log.warning("%s: no checkpoint can be read: starting again", run.path)
@@ -260,5 +271,5 @@ def resume(run: RunDir, session: Session, plan: Plan) -> None:
         print(f"resuming {run.path} at {session.clock.images} of {plan.total} images", file=sys.stderr)
     run.drop_rows_after(state["clock"]["step"])
     for frame in run.samples.glob("*.png"):
-        if int(frame.stem) > state["clock"]["images"]:
+        if frame.stem.isdigit() and int(frame.stem) > state["clock"]["images"]:
             frame.unlink()

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gansmith.core.clock import Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.paths import runs_dir, write_atomic, write_json
@@ -75,21 +78,51 @@ class RunDir:
     def write_config(self, config: Config) -> None:
         write_atomic(self.path / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
+    def meta(self) -> dict[str, Any]:
+        """What the run began with: its length, its data, versions. Empty where it has not begun."""
+        meta = self.read("meta.json")
+        missing = {"total", "starts", "spec", "data"} - set(meta)
+        if meta and missing:
+            raise ConfigError(f"{self.path / 'meta.json'}: damaged: it lacks {', '.join(sorted(missing))}")
+        if meta and not (isinstance(meta["data"], dict) and {"name", "fingerprint"} <= set(meta["data"])):
+            raise ConfigError(f"{self.path / 'meta.json'}: damaged: data: expected a name and a fingerprint")
+        return meta
+
     def spec(self) -> Spec:
         """What the data told the nets."""
-        meta = self.read("meta.json")
-        if "spec" not in meta:
-            raise ConfigError(f"{self.path}: not a run: its meta.json is missing or says nothing of the data")
-        return Spec.from_json(meta["spec"])
+        meta = self.meta()
+        if not meta:
+            raise ConfigError(f"{self.path}: not a run: its meta.json is missing")
+        try:
+            return Spec.from_json(meta["spec"])
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"{self.path / 'meta.json'}: damaged: spec: {error}") from error
 
-    def last_good(self, parts: tuple[str, ...] | None = None) -> tuple[dict[str, Any] | None, list[str]]:
+    def plan(self) -> Plan:
+        """The length that the run began with."""
+        meta = self.meta()
+        try:
+            return Plan(int(meta["total"]), tuple(int(start) for start in meta["starts"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{self.path / 'meta.json'}: damaged: total, starts: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A full disk, or a folder that cannot be written, within becomes a `GansmithError` that names the place."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise GansmithError(f"{error.filename or self.path}: cannot be written: {reason}") from error
+
+    def last_good(self, parts: tuple[str, ...] | None = None) -> tuple[dict[str, Any] | None, dict[Path, str]]:
         """The state of the newest checkpoint that can be read, and what was wrong with newer ones."""
-        damaged: list[str] = []
+        damaged: dict[Path, str] = {}
         for folder in newest(self.checkpoints):
             try:
                 return load_checkpoint(folder, parts), damaged
             except CheckpointError as error:
-                damaged.append(str(error))
+                damaged[folder] = str(error)
         return None, damaged
 
     def report(self, state: str, step: int, images: int, total: int) -> None:
@@ -109,15 +142,10 @@ class RunDir:
     def is_running(self) -> bool:
         """Whether another living process is training here."""
         status = self.read("status.json")
-        if status.get("state") != "running" or status["pid"] == os.getpid():
+        pid, heartbeat = status.get("pid"), status.get("heartbeat")
+        if status.get("state") != "running" or not isinstance(pid, int) or not isinstance(heartbeat, int | float):
             return False
-        try:
-            os.kill(status["pid"], 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-        return time.time() - float(status["heartbeat"]) < STALE_SECONDS
+        return pid != os.getpid() and time.time() - heartbeat < STALE_SECONDS and _is_alive(pid)
 
     def drop_rows_after(self, step: int) -> None:
         """Forgets metrics of steps that a resumed run will play again."""
@@ -130,6 +158,17 @@ class RunDir:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines() if _step_of(line) < 2**62]
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _step_of(line: str) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.config import Config
+from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Request
 from gansmith.core.spec import Spec
 from gansmith.data import Split
@@ -34,7 +35,21 @@ class Player:
             self.game = build(config, spec)
         runtime.place(self.game.nets)
         self.ema = Ema(self.game.nets, self.game.averaged, config.ema)
-        self.clock = Plan(1).at(0, 0)
+        self.clock: Clock = Plan(1).at(0, 0)
+
+    def restore_nets(self, state: dict[str, Any], plan: Plan) -> None:
+        """The nets, their averages and the clock of a checkpoint.
+
+        Raises:
+            ConfigError: they belong to networks of other settings.
+        """
+        try:
+            self.game.nets.load_state_dict(state["nets"])
+            self.ema.load_state_dict(state["ema"])
+        except (RuntimeError, KeyError) as error:
+            fault = str(error).strip().splitlines()[-1].strip()
+            raise ConfigError(f"the checkpoint does not fit the networks of these settings: {fault}") from error
+        self.clock = plan.at(**state["clock"])
 
     def latents(self, n: int, seed: int) -> Tensor:
         """(n, ...) latents of a seed."""
@@ -114,10 +129,8 @@ class Session(Player):
 
     def restore(self, state: dict[str, Any], plan: Plan) -> None:
         """The state of a checkpoint."""
-        self.game.nets.load_state_dict(state["nets"])
-        self.ema.load_state_dict(state["ema"])
+        self.restore_nets(state, plan)
         for name, optim in self.optims.items():
             optim.load_state_dict(state["optims"].get(name, {}))
         for name, thing in self.game.stateful().items():
             thing.load_state_dict(state["stateful"].get(name, {}))
-        self.clock: Clock = plan.at(**state["clock"])

@@ -25,14 +25,13 @@ def play_step(
     """
     made: dict[str, Tensor] = {}
     stats: dict[str, Tensor] = {}
-    batch = draw()
+    first = draw()
     for move in game.stages[clock.stage].moves:
         if clock.step % move.every:
             continue
         only_trains(game.nets, game.players[move.player].nets)
         for repeat in range(move.repeats):
-            if repeat:
-                batch = draw()
+            batch = draw() if repeat else first
             with runtime.autocast():
                 outcome = move.loss(Turn(game.nets, batch, clock, made))
             sum(outcome.terms.values()).backward()  # type: ignore[union-attr]
