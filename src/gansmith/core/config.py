@@ -6,7 +6,7 @@ A family's own settings are a subclass of `Config` in its recipe. The whole reso
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,15 @@ class Settings(BaseModel):
     """Base of all settings: unknown names are errors, and a record never changes once it is made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """A setting that a subclass gives another default keeps its description."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for base in cls.__mro__[1:]:
+            for name, inherited in getattr(base, "model_fields", {}).items():
+                own = cls.model_fields[name]
+                own.description = own.description or inherited.description
 
 
 class DataConfig(Settings):

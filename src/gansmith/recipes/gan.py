@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from gansmith.core.config import OptimConfig
 from gansmith.recipes.pairs import PairConfig, build
 from gansmith.recipes.two_player import OptimsConfig
@@ -21,6 +23,6 @@ class Config(PairConfig):
 
     family: Literal["gan"] = "gan"
     network: Literal["dcgan", "mlp"] = "mlp"
-    g_width: int = 256
-    d_width: int = 128
+    g_width: int = Field(256, ge=1)
+    d_width: int = Field(128, ge=1)
     optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from gansmith.core.config import OptimConfig
 from gansmith.recipes.pairs import PairConfig, build
 from gansmith.recipes.two_player import LossName, OptimsConfig, PenaltiesConfig, PenaltyConfig
@@ -23,5 +25,5 @@ class Config(PairConfig):
     loss: LossName = "wasserstein"
     d_norm: Literal["batch", "layer", "none"] = "layer"
     penalty: PenaltiesConfig = PenaltiesConfig(gp=PenaltyConfig(weight=10.0))
-    n_critic: int = 5
+    n_critic: int = Field(5, ge=1)
     optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)
