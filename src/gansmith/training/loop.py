@@ -252,7 +252,7 @@ def play_run(
             resume(run, session, plan)
             run.write_config(config)  # only now: settings that drifted may not fit the checkpoint
             run.samples.mkdir(parents=True, exist_ok=True)
-            with Watchers(run, plan.total, quiet) as watchers:
+            with Watchers(run, session.clock, quiet) as watchers:
                 Trainer(run, session, plan, reference).play(watchers, signals)
 
 

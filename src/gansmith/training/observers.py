@@ -69,7 +69,7 @@ class Lines:
 class Terminal:
     """A live view: progress, speed, time left, losses, D's outputs, the last grid."""
 
-    def __init__(self, run: RunDir, total: int):
+    def __init__(self, run: RunDir, clock: Clock):
         console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("[bold]{task.fields[stage]}"),
@@ -79,7 +79,7 @@ class Terminal:
             TimeRemainingColumn(),
             console=console,
         )
-        self.task = self.progress.add_task("training", total=total, stage="training")
+        self.task = self.progress.add_task("", total=clock.total, completed=clock.images, stage="training")
         self.text, self.picture = Text(""), Text(f"run  {run.path}", style="dim")
         self.live = Live(Group(self.progress, self.text, self.picture), console=console, refresh_per_second=4)
         self.live.start()
@@ -129,12 +129,12 @@ def figures(row: Row) -> str:
 class Watchers:
     """Several observers as one context; those that the machine can serve."""
 
-    def __init__(self, run: RunDir, total: int, quiet: bool):
+    def __init__(self, run: RunDir, clock: Clock, quiet: bool):
         self.observers: list[Observer] = [MetricsFile(run)]
         if find_spec("tensorboard"):
             self.observers.append(TensorBoard(run))
         if not quiet:
-            self.observers.append(Terminal(run, total) if sys.stderr.isatty() else Lines())
+            self.observers.append(Terminal(run, clock) if sys.stderr.isatty() else Lines())
 
     def __enter__(self) -> Watchers:
         return self
