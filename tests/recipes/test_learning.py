@@ -1,0 +1,81 @@
+"""Every family learns: on real pictures of clothes, half a minute of training brings it far nearer to them.
+
+The distance is Fréchet's, in the features of `fashion-cnn`, between 2,000 samples of the averaged nets and 4,000
+training images. It is taken after the first hundred images and at the end. A family that is broken (a sign, a frozen
+net, an average that does not follow) stays near where it began.
+
+Half of the first distance is asked for, and three quarters of ProGAN, whose untrained nets are less than half as far
+away as the others' (42, where DCGAN's are 108), and which costs most an image: it reached 25 in 28 s, 0.6 of 42.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from gansmith.apps.configure import nested, resolve
+from gansmith.core.clock import Plan
+from gansmith.core.config import DataConfig
+from gansmith.data import Dataset, open_data
+from gansmith.metrics import Reference, extractor
+from gansmith.recipes import FAMILIES
+from gansmith.training.runtime import Runtime
+from gansmith.training.session import Session
+
+# Length of the run in thousands of images, and what differs from the family's defaults so that one thread learns in
+# about 20 s. Measured, first and last distance: gan 85 and 25 (32 kimg), wgan-gp 105 and 35 (24), aae 78 and 26 (16).
+RUNS: dict[str, tuple[float, dict[str, Any]]] = {
+    "dcgan": (10.0, {"g_width": 12, "d_width": 12}),
+    "gan": (24.0, {"train.batch": 16, "optim.g.lr": 1e-3, "optim.d.lr": 1e-3}),
+    "wgan-gp": (14.0, {"g_width": 12, "d_width": 12, "n_critic": 2}),
+    "progan": (
+        8.0,
+        {
+            "width": 8,
+            "start": 16,
+            "train.batch": 16,
+            "loss": "nonsaturating",
+            "penalty.gp": 0,
+            "penalty.r1": {"weight": 0.1, "every": 4},
+            "optim.g.decay": "cosine",
+            "optim.d.decay": "cosine",
+        },
+    ),
+    "aae": (10.0, {"width": 256}),
+}
+SHARE = {"progan": 0.75}
+
+
+@pytest.fixture(scope="module")
+def clothes() -> Dataset:
+    return open_data(DataConfig(source="builtin:fashion"))
+
+
+@pytest.fixture(scope="module")
+def reference(clothes: Dataset) -> Reference:
+    rows, columns = clothes.spec.window
+    return Reference.of(clothes.train.images[:4000, rows, columns], extractor("fashion-cnn"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_learning_shortens_the_distance(clothes: Dataset, reference: Reference, family: str) -> None:
+    kimg, smaller = RUNS[family]
+    # The average forgets the untrained nets within a run this short.
+    config = resolve(family, [("test", nested({"ema.half_life_kimg": 1.0, **smaller}))])
+    session = Session(config, clothes.spec, clothes.train, Runtime(torch.device("cpu"), autocasts=False))
+    plan = Plan.of(round(1000 * kimg), session.shares)
+
+    def distance() -> float:
+        return reference.frechet(session.sample(2000, 0).numpy())
+
+    while session.clock.images < 100:
+        session.step(plan)
+    before = distance()
+    while not session.clock.finished:
+        session.step(plan)
+    after = distance()
+    assert after < before * SHARE.get(family, 0.5), (
+        f"{before:.1f} after a hundred images, {after:.1f} after {kimg} thousand"
+    )
