@@ -73,7 +73,10 @@ class Run:
         if state is None:
             why = "".join(f": {message}" for message in damaged.values())
             raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
-        player.restore_nets(state, self.dir.plan())
+        try:
+            player.restore_nets(state, self.dir.plan())
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}: {error}") from error
         player.game.nets.eval()
         return player
 
@@ -233,8 +236,9 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
         found.config()
         return found
     directory = RunDir(Path(run_dir)) if run_dir is not None else new_run_dir(config.family, config.data.source)
-    if directory.path.exists() and not directory.path.is_dir():
-        raise ConfigError(f"{directory.path}: is a file; --run-dir takes a directory")
+    there = next((p for p in (directory.path, *directory.path.parents) if p.exists()), Path())
+    if not there.is_dir():
+        raise ConfigError(f"{there}: is a file; --run-dir takes a directory")
     if (directory.path / "config.yaml").exists():
         if resume == "never":
             raise ConfigError(f"{directory.path}: holds a run already; choose another --run-dir, or --resume auto")

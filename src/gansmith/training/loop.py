@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import DataError, Diverged, Stopped
+from gansmith.core.errors import ConfigError, DataError, Diverged, Stopped
 from gansmith.data import Dataset
 from gansmith.metrics import Reference
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
@@ -267,7 +267,10 @@ def resume(run: RunDir, session: Session, plan: Plan) -> None:
             log.warning("%s: no checkpoint can be read: starting again", run.path)
         state = {"clock": {"step": 0, "images": 0}}
     else:
-        session.restore(state, plan)
+        try:
+            session.restore(state, plan)
+        except ConfigError as error:
+            raise ConfigError(f"{run.path}: {error}") from error
         print(f"resuming {run.path} at {session.clock.images} of {plan.total} images", file=sys.stderr)
     run.drop_rows_after(state["clock"]["step"])
     for frame in run.samples.glob("*.png"):

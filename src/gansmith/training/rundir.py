@@ -70,6 +70,8 @@ class RunDir:
         try:
             record = yaml.safe_load(path.read_text())
             return family_named(record["family"]).config.model_validate(record)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
         except FileNotFoundError as error:
             raise ConfigError(f"{self.path}: not a run: it has no config.yaml") from error
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
