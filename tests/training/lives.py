@@ -33,7 +33,7 @@ SETTINGS = {
     "train.frames": 2,
     "train.checkpoint_seconds": 0.05,
 }
-KIMG = 8
+KIMG, BATCH = 12, 32
 
 
 def live(path: Path) -> None:
@@ -84,11 +84,19 @@ def writing(path: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.startswith(".step-")] if folder.exists() else []
 
 
-def killed(path: Path, delay: float, while_writing: bool) -> dict[str, Any]:
-    """A life that is killed after `delay` seconds, or after that as soon as a checkpoint is being written."""
-    old, pid, began = set(writing(path)), born(partial(live, path)), time.monotonic()
+def played(path: Path) -> int:
+    """Rows of metrics, one a step."""
+    rows = path / "metrics.jsonl"
+    return rows.read_bytes().count(b"\n") if rows.exists() else 0
+
+
+def killed(path: Path, delay: float, steps: int, while_writing: bool) -> dict[str, Any]:
+    """A life that is killed after `delay` seconds or so many steps, or then when a checkpoint is being written."""
+    old, last = set(writing(path)), played(path) + steps
+    pid, began = born(partial(live, path)), time.monotonic()
     while (code := ended(pid, wait=False)) is None:
-        if time.monotonic() - began >= delay and (not while_writing or set(writing(path)) - old):
+        due = time.monotonic() - began >= delay or played(path) > last
+        if due and (not while_writing or set(writing(path)) - old):
             os.kill(pid, signal.SIGKILL)
             code = ended(pid, wait=True)
             break
@@ -101,11 +109,12 @@ def main() -> None:
     folder, kills, rng = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
     assert ended(born(pack), wait=True) == 0
     start, length = untouched(folder / "untouched")
-    lives = []
+    lives, most = [], 1000 * KIMG // BATCH // kills // 2
     for i in range(kills):
         # A third die before they train; all the others together train for less than the run is long.
-        delay = rng.uniform(0, start) if i % 3 == 0 else start + rng.uniform(0, length / kills)
-        lives.append(killed(folder / "killed", delay, while_writing=i % 3 == 1))
+        # Steps are counted, not timed: a busy machine is slower in one life than in the next.
+        delay, steps = (rng.uniform(0, start), most) if i % 3 == 0 else (600.0, rng.randint(0, most))
+        lives.append(killed(folder / "killed", delay, steps, while_writing=i % 3 == 1))
     last = ended(born(partial(live, folder / "killed")), wait=True)
     print(json.dumps({"start": start, "length": length, "lives": lives, "last": last}))
 
