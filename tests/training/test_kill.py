@@ -16,6 +16,7 @@ from gansmith.training.checkpoint import flatten, load_checkpoint, newest
 from gansmith.training.rundir import RunDir
 
 KILLS, SEED = 20, 0
+pytestmark = pytest.mark.xdist_group("kill")
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,24 @@ def test_resume_path(train: Train, tmp_path: Path) -> None:
         train(run_dir=None, resume=str(tmp_path))
 
 
+def test_resume_path_alone_keeps_family_and_settings(train: Train) -> None:
+    run = train({"loss": "hinge"})
+    (run.path / "result.json").unlink()
+    again = gansmith.train("aae", resume=str(run.path), quiet=True)
+    assert again.path == run.path
+    assert again.config == run.config
+    assert again.result
+
+
+def test_a_run_can_be_lengthened(train: Train) -> None:
+    run = train(kimg=0.096)
+    with pytest.raises(ConfigError, match=r"train.kimg: 0.096 → 0.16"):
+        train(kimg=0.16)
+    longer = train(kimg=0.16, allow_drift=True)
+    assert longer.path == run.path
+    assert [row["images"] for row in longer.dir.rows()] == list(range(8, 161, 8))
+
+
 def test_finished_run_returns_at_once(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     result = train().result
     monkeypatch.setattr(runs, "play_run", lambda *args: pytest.fail("plays again"))

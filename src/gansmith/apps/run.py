@@ -179,8 +179,9 @@ def train(
         data: a folder of images, or another source (see `gansmith train --help`).
         kimg, minutes: length of the run, in thousands of images or in minutes; one of them.
         run_dir: where the run lives; by default a new directory in ``runs/``.
-        resume: ``auto`` goes on where `run_dir` holds an unfinished run; ``never`` refuses to; or a run's path.
-        allow_drift: go on although settings or data changed.
+        resume: ``auto`` goes on where `run_dir` holds an unfinished run; ``never`` refuses to; a run's path goes on
+            with that run, its family and its settings, whatever `family` says.
+        allow_drift: go on although settings or data changed; with another `kimg`, a run is made longer or shorter.
         settings: any others by dotted name, such as ``{"optim.g.lr": 1e-3}``.
         config: a YAML file of settings, below the arguments.
         quiet: no progress on stderr.
@@ -192,10 +193,13 @@ def train(
         ConfigError, DataError, Diverged, Stopped, GansmithError: see `gansmith.core.errors`.
     """
     began = time.monotonic()
-    resolved = configured(
-        family, data, kimg=kimg, minutes=minutes, seed=seed, settings=settings, config=config, layers=layers
-    )
-    directory = place(resolved, run_dir, resume)
+    asked = {"kimg": kimg, "minutes": minutes, "seed": seed, "settings": settings, "config": config, "layers": layers}
+    if resume in ("auto", "never"):
+        resolved = configured(family, data, **asked)
+        directory = place(resolved, run_dir, resume)
+    else:
+        directory = named_run(resume, run_dir)
+        resolved = configured(directory.config().family, data, base=directory.config(), **asked)
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
@@ -220,21 +224,25 @@ def configured(
     settings: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
     layers: Sequence[Layer] = (),
+    base: Config | None = None,
 ) -> Config:
-    """The resolved settings of the arguments of `train`: defaults, then the file, then what is given by name."""
+    """The resolved settings of the arguments of `train`: those of `base` or the family's defaults, then the file, then
+    what is given by name."""
     named = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
-    stack: list[Layer] = [(str(config), from_file(Path(config)))] if config else []
+    stack: list[Layer] = [("the run", base.model_dump())] if base else []
+    stack += [(str(config), from_file(Path(config)))] if config else []
     return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(named)), *layers])
+
+
+def named_run(path: str, run_dir: str | Path | None) -> RunDir:
+    """The run that ``--resume PATH`` names."""
+    if run_dir is not None and Path(run_dir).resolve() != Path(path).resolve():
+        raise ConfigError(f"--resume {path}: goes on inside that run; leave --run-dir out")
+    return RunDir(Path(path))
 
 
 def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     """Where the run lives. Raises ConfigError where there is one already that must not be gone on with."""
-    if resume not in ("auto", "never"):
-        if run_dir is not None and Path(run_dir).resolve() != Path(resume).resolve():
-            raise ConfigError(f"--resume {resume}: goes on inside that run; leave --run-dir out")
-        found = RunDir(Path(resume))
-        found.config()
-        return found
     directory = RunDir(Path(run_dir)) if run_dir is not None else new_run_dir(config.family, config.data.source)
     there = next((p for p in (directory.path, *directory.path.parents) if p.exists()), Path())
     if not there.is_dir():
@@ -252,7 +260,7 @@ def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_d
     meta = run.meta()
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
-        return run.plan()
+        return run.plan() if config.train.kimg in (None, run.config().train.kimg) else lengthened(run, config)
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
@@ -263,6 +271,15 @@ def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_d
         run.write_config(config)
         run.checkpoints.mkdir(exist_ok=True)
         run.write("meta.json", begun(plan, dataset, runtime))
+    return plan
+
+
+def lengthened(run: RunDir, config: Config) -> Plan:
+    """The run's plan at another length, its stages in proportion; what the run ended with before is forgotten."""
+    plan = run.plan().scaled(config.train.images)
+    with run.writing():
+        run.write("meta.json", run.meta() | {"total": plan.total, "starts": list(plan.starts)})
+        (run.path / "result.json").unlink(missing_ok=True)
     return plan
 
 

@@ -49,7 +49,8 @@ def train(
     resume: Annotated[
         str,
         typer.Option(
-            help="auto: go on where --run-dir holds a run. never: refuse to. Or a run's path.", rich_help_panel="Run"
+            help="auto: go on where --run-dir holds a run. never: refuse to. A run's path: go on with that one.",
+            rich_help_panel="Run",
         ),
     ] = "auto",
     allow_drift: Annotated[

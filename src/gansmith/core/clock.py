@@ -59,6 +59,10 @@ class Plan:
         whole = sum(shares)
         return cls(total, (0, *(round(total * end / whole) for end in ends))[: len(shares)])
 
+    def scaled(self, total: int) -> Plan:
+        """The same stages over another number of images."""
+        return Plan(total, tuple(round(start * total / self.total) for start in self.starts))
+
     def at(self, step: int, images: int) -> Clock:
         """The clock after `step` steps and `images` images."""
         stage = bisect_right(self.starts, images) - 1

@@ -9,19 +9,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from gansmith.core.config import OptimConfig
+from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.recipes.pairs import PairConfig, build
 from gansmith.recipes.two_player import OptimsConfig
 
 __all__ = ["Config", "build"]
 
-_OPTIM = OptimConfig(lr=3e-4, decay="cosine")
+_OPTIM = OptimConfig(lr=1e-3, decay="cosine")
 
 
 class Config(PairConfig):
     """The settings of `gan`."""
 
     family: Literal["gan"] = "gan"
+    train: TrainConfig = TrainConfig(batch=16)
     network: Literal["dcgan", "mlp"] = "mlp"
     g_width: int = Field(256, ge=1)
     d_width: int = Field(128, ge=1)
