@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -30,6 +31,8 @@ from gansmith.training.pictures import save_film, save_plot
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
+
+log = logging.getLogger("gansmith")
 
 QUICK_EXTRACTOR = "fashion-cnn"
 """Fast enough to be asked during training, whatever the images are; final scores use the data's own extractor."""
@@ -118,7 +121,9 @@ class Run:
             own if data is None else own.model_copy(update={"source": data, "resolution": self.spec.resolution})
         )
         net = extractor(extractor_name) if extractor_name else default_extractor(self.spec.channels)
-        fakes = self.sample(count_of_fakes(dataset) if n is None else n, seed)
+        count = count_of_fakes(dataset) if n is None else n
+        log.info("scoring %d samples by %s features", count, net.name)
+        fakes = self.sample(count, seed)
         real, heldout = pictures_of(dataset)
         scores = evaluate(
             fakes,
@@ -205,10 +210,11 @@ def train(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
     dataset = open_data(resolved.data)
-    plan = prepare(directory, resolved, dataset, began, allow_drift)
+    reference = quick_reference(resolved, dataset)
+    plan = prepare(directory, resolved, dataset, reference, began, allow_drift)
     run = Run(directory.path)
     if not run.result:
-        play_run(directory, resolved, dataset, plan, quick_reference(resolved, dataset), quiet)
+        play_run(directory, resolved, dataset, plan, reference, quiet)
         with directory.writing():
             conclude(run, dataset)
     return run
@@ -255,7 +261,9 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     return directory
 
 
-def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_drift: bool) -> Plan:
+def prepare(
+    run: RunDir, config: Config, dataset: Dataset, reference: Reference | None, began: float, allow_drift: bool
+) -> Plan:
     """The plan of the run: the one it began with, or a new one, written down before the first step."""
     meta = run.meta()
     if meta:
@@ -264,7 +272,7 @@ def prepare(run: RunDir, config: Config, dataset: Dataset, began: float, allow_d
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
-        plan = plan_run(config, dataset, runtime, began + 60 * (config.train.minutes or 0), reserve)
+        plan = plan_run(config, dataset, runtime, reference, began + 60 * (config.train.minutes or 0) - reserve)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
     with run.writing():
         run.path.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import signal
@@ -192,12 +193,12 @@ class Trainer:
         )
 
 
-def plan_run(config: Config, dataset: Dataset, runtime: Runtime, deadline: float, reserve: float) -> Plan:
+def plan_run(config: Config, dataset: Dataset, runtime: Runtime, reference: Reference | None, deadline: float) -> Plan:
     """The length of a new run: as asked, or as many images as fit between now and `deadline`.
 
     Args:
+        reference: for the quick scores, which take time too.
         deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
-        reserve: seconds that the caller needs after training.
 
     Raises:
         ConfigError: the game cannot be built for these data.
@@ -209,11 +210,21 @@ def plan_run(config: Config, dataset: Dataset, runtime: Runtime, deadline: float
     if config.train.minutes is None:
         return Plan.of(config.train.images, session.shares)
     seconds_an_image = measure(session, budget=min(6.0, 0.08 * 60 * config.train.minutes))
-    began = time.monotonic()
-    session.sample(FIXED_LATENTS, 0)
-    frames = config.train.frames * (time.monotonic() - began + 0.03)
-    left = max(0.0, deadline - time.monotonic() - reserve - frames)
+    left = deadline - time.monotonic() - pauses(session, reference)
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
+
+
+def pauses(session: Session, reference: Reference | None) -> float:
+    """Seconds that a run's frames and quick scores will take, from one of each."""
+    session.sample(FIXED_LATENTS, 0)  # the first one is slower
+    began = time.monotonic()
+    grid(session.sample(FIXED_LATENTS, 0).numpy()).save(io.BytesIO(), "PNG")
+    framed = time.monotonic()
+    if reference:
+        reference.frechet(session.sample(QUICK_SAMPLES, 0).numpy())
+    scored = time.monotonic()
+    train = session.config.train
+    return train.frames * (framed - began) + train.evaluations * (scored - framed) + (scored - began)
 
 
 def measure(session: Session, budget: float) -> float:
