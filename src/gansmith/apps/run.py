@@ -198,13 +198,20 @@ def train(
         ConfigError, DataError, Diverged, Stopped, GansmithError: see `gansmith.core.errors`.
     """
     began = time.monotonic()
-    asked = {"kimg": kimg, "minutes": minutes, "seed": seed, "settings": settings, "config": config, "layers": layers}
-    if resume in ("auto", "never"):
-        resolved = configured(family, data, **asked)
-        directory = place(resolved, run_dir, resume)
-    else:
-        directory = named_run(resume, run_dir)
-        resolved = configured(directory.config().family, data, base=directory.config(), **asked)
+    named = named_run(resume, run_dir) if resume not in ("auto", "never") else None
+    base = named.config() if named else None
+    resolved = configured(
+        base.family if base else family,
+        data,
+        kimg=kimg,
+        minutes=minutes,
+        seed=seed,
+        settings=settings,
+        config=config,
+        layers=layers,
+        base=base,
+    )
+    directory = named or place(resolved, run_dir, resume)
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
