@@ -1,7 +1,7 @@
 """Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional GANs".
 
 The networks are the paper's; width, batch and learning rates are what learns fastest on a CPU (LOG.md): more and
-smaller steps, and a narrower D at half of G's learning rate. The paper's own: ``--set train.batch=128
+smaller steps, and a narrower D at a lower rate than G. The paper's own: ``--set train.batch=128
 --set latent=100 --set g_width=64 --set d_width=64``, and for both ``optim.g`` and ``optim.d`` ``lr=2e-4``,
 ``beta2=0.999``, ``decay=constant``.
 """
@@ -26,5 +26,5 @@ class Config(PairConfig):
     train: TrainConfig = TrainConfig(batch=16)
     d_width: int = Field(16, ge=1)
     optim: OptimsConfig = OptimsConfig(
-        g=OptimConfig(lr=3e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1.5e-3, beta2=0.99, decay="cosine")
+        g=OptimConfig(lr=4e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1.5e-3, beta2=0.99, decay="cosine")
     )
