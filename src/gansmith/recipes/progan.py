@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gansmith.core.clock import Clock
-from gansmith.core.config import OptimConfig
+from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Game, Nets
 from gansmith.core.spec import Spec
@@ -25,7 +25,7 @@ from gansmith.recipes.two_player import (
     two_player,
 )
 
-_OPTIM = OptimConfig(lr=2e-3, beta1=0.0, beta2=0.99)
+_OPTIM = OptimConfig(lr=4e-3, beta1=0.0, beta2=0.99, decay="cosine")
 
 
 class Config(TwoPlayerConfig):
@@ -34,7 +34,8 @@ class Config(TwoPlayerConfig):
     family: Literal["progan"] = "progan"
     start: int = Field(16, ge=4)
     """side of the images of the first stage, a power of two"""
-    width: int = Field(16, ge=1)
+    train: TrainConfig = TrainConfig(batch=16)
+    width: int = Field(8, ge=1)
     """channels at full resolution, doubling towards 4x4, at most 8 times"""
     loss: LossName = "wasserstein"
     penalty: PenaltiesConfig = PenaltiesConfig(gp=PenaltyConfig(weight=10.0))
