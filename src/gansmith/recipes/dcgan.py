@@ -26,5 +26,5 @@ class Config(PairConfig):
     train: TrainConfig = TrainConfig(batch=16)
     d_width: int = Field(16, ge=1)
     optim: OptimsConfig = OptimsConfig(
-        g=OptimConfig(lr=4e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1.5e-3, beta2=0.99, decay="cosine")
+        g=OptimConfig(lr=3e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1.5e-3, beta2=0.99, decay="cosine")
     )
