@@ -5,8 +5,9 @@
 
 Both train on the whole of Fashion-MNIST, padded to 32x32. The peer's clock counts its training only (see `peers.py`);
 ours counts all of `gansmith train dcgan --data fashion-mnist --minutes 10`: reading, evaluation, pictures. Then we
-train once more, in batches of 16, for a twenty-fifth of the time, counted as the peer's is: training only. 10,000 samples of each are
-scored by `fashion-cnn` features against 10,000 training images; of the peer's two ways to sample the better one counts.
+train once more, in batches of 16, for a twenty-fifth of the time, counted as the peer's is: training only. 10,000
+samples of each are scored by `fashion-cnn` features against 10,000 training images; of the peer's two ways to sample
+the better one counts.
 """
 
 from __future__ import annotations

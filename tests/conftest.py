@@ -69,7 +69,7 @@ def tiny_session(tiny_data: Callable[..., Split]) -> Callable[..., Session]:
         known = family_named(family).config.model_fields
         small = {name: value for name, value in SMALL.items() if name in known} | {"train.batch": 4}
         config = resolve(family, [("tiny", nested(small)), ("test", nested(settings or {}))])
-        spec = Spec(resolution, channels, resolution, resolution)
+        spec = Spec(resolution, channels, resolution, resolution, ("a", "b", "c"))
         data = tiny_data(resolution=resolution, channels=channels)
         return Session(config, spec, data, Runtime(torch.device("cpu"), bf16))
 

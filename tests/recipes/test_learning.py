@@ -30,6 +30,8 @@ from gansmith.training.session import Session
 # progan 46 and 19 (24, in 80 s).
 RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "dcgan": (10.0, {"g_width": 12, "d_width": 12}),
+    "cgan": (10.0, {"g_width": 12, "d_width": 12}),
+    "lsgan": (10.0, {"g_width": 12, "d_width": 12}),
     "gan": (24.0, {}),
     "wgan-gp": (14.0, {"g_width": 12, "d_width": 12, "n_critic": 2}),
     "progan": (24.0, {"loss": "nonsaturating", "penalty.gp": 0, "penalty.r1": {"weight": 0.2, "every": 4}}),
