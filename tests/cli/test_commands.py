@@ -201,3 +201,36 @@ def test_demo(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "train", train)
     assert command("demo", "--minutes", 0.2).code == 0
     assert asked == {"args": ("dcgan", "builtin:fashion"), "minutes": 0.2, "run_dir": Path("runs/demo")}
+
+
+def test_a_class_by_name_or_number(command: Command, noise: Path) -> None:
+    pixels = np.load(noise)
+    np.savez("classes.npz", images=pixels, labels=np.arange(64) % 3)
+    done = command("train", "wgan-gp", "--conditional", "--data", "classes.npz", "--kimg", 0.1, "--run-dir", "r", *TINY)
+    assert done.code == 0, done.err
+    classes = gansmith.load("r").spec.classes
+    assert len(classes) == 3
+    for number, name in enumerate(classes):
+        for asked in (name, number):
+            assert command("sample", "r", "-n", 4, "--class", asked, "--out", "x.npz", "--overwrite").code == 0
+            with np.load("x.npz", allow_pickle=False) as arrays:
+                assert arrays["labels"].tolist() == [number] * 4
+                assert (arrays["images"] == gansmith.load("r").sample(4, label=number)).all()
+    assert command("sample", "r", "-n", 4, "--out", "all.npz").code == 0
+    with np.load("all.npz", allow_pickle=False) as arrays:
+        assert arrays["labels"].tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (["sample", "RUN", "--class", "2"], "knows no classes; train cgan, or with --conditional"),
+        (["train", "cgan", "--data", "NOISE"], "conditioning=projection: the data has 0 classes; class sub-folders"),
+        (["train", "aae", "--conditional", "--data", "NOISE"], "conditioning"),
+    ],
+)
+def test_no_classes(command: Command, trained: Path, noise: Path, order: list[str], message: str) -> None:
+    answer = command(*({"RUN": trained, "NOISE": noise}.get(part, part) for part in order))
+    assert answer.code == 2
+    assert message in answer.err
+    assert not any(Path().rglob("config.yaml"))

@@ -26,8 +26,9 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out}: is a file; expected a folder")
 
 
-def save_images(images: np.ndarray, out: Path) -> None:
-    """Writes uint8 (N, H, W, C) to a folder (a PNG each), to a ``.png`` (one grid) or to an ``.npz`` (``images``).
+def save_images(images: np.ndarray, out: Path, labels: np.ndarray | None = None) -> None:
+    """Writes uint8 (N, H, W, C) to a folder (a PNG each), to a ``.png`` (one grid) or to an ``.npz`` (``images`` and,
+    where there are any, ``labels``).
 
     Raises:
         GansmithError: the place cannot be written.
@@ -38,7 +39,8 @@ def save_images(images: np.ndarray, out: Path) -> None:
             save_picture(grid(images), out)
         elif out.suffix.lower() == ".npz":
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, images=images)
+            arrays = {"images": images} | ({} if labels is None else {"labels": labels})
+            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
             write_atomic(out, buffer.getvalue())
         else:
             digits = len(str(len(images) - 1))

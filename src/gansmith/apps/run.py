@@ -23,6 +23,7 @@ from gansmith.core.clock import Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.game import Request
+from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
 from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
@@ -83,14 +84,36 @@ class Run:
         player.game.nets.eval()
         return player
 
-    def sample(self, n: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
+    @property
+    def is_conditional(self) -> bool:
+        """Whether classes can be asked for."""
+        return getattr(self.config, "conditioning", "none") != "none"
+
+    def labels(self, n: int, label: str | int | None = None) -> np.ndarray | None:
+        """Classes (n,) int64 of the images that `sample` makes with the same arguments; None of an unconditional run.
+
+        Raises:
+            ConfigError: there is no such class, or the run is unconditional and a class is asked for.
+        """
+        if not self.is_conditional:
+            if label is not None:
+                raise ConfigError(f"{self.path}: knows no classes; train cgan, or with --conditional")
+            return None
+        if label is None:
+            return np.arange(n) % len(self.spec.classes)
+        names = {name: i for i, name in enumerate(self.spec.classes)}
+        numbers = {str(i): i for i in range(len(names))}
+        return np.full(n, named("class", numbers | names, str(label)))
+
+    def sample(self, n: int, seed: int = 0, truncation: float = 1.0, label: str | int | None = None) -> np.ndarray:
         """Generated images, uint8 (n, H, W, C), at the data's own size. More of a seed begin with the fewer.
 
         Args:
             truncation: 1 samples as trained; towards 0 there are fewer kinds, and better ones.
+            label: name or number of the class, of a conditional run; by default all classes in turn.
 
         Raises:
-            ConfigError: n is below 1, the seed below 0, or truncation not in (0, 1].
+            ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], or the class is not there.
         """
         if seed < 0:
             raise ConfigError(f"seed: expected at least 0, got {seed}")
@@ -98,7 +121,9 @@ class Run:
             raise ConfigError(f"number of samples: expected at least 1, got {n}")
         if not 0 < truncation <= 1:
             raise ConfigError(f"truncation: expected more than 0 and at most 1, got {truncation}")
-        return self.player.sample(n, seed, Request(truncation)).numpy()
+        labels = self.labels(n, label)
+        asked = Request(truncation, None if labels is None else torch.from_numpy(labels))
+        return self.player.sample(n, seed, asked).numpy()
 
     def evaluate(
         self,
@@ -198,8 +223,8 @@ def train(
         ConfigError, DataError, Diverged, Stopped, GansmithError: see `gansmith.core.errors`.
     """
     began = time.monotonic()
-    named = named_run(resume, run_dir) if resume not in ("auto", "never") else None
-    base = named.config() if named else None
+    older = named_run(resume, run_dir) if resume not in ("auto", "never") else None
+    base = older.config() if older else None
     resolved = configured(
         base.family if base else family,
         data,
@@ -211,7 +236,7 @@ def train(
         layers=layers,
         base=base,
     )
-    directory = named or place(resolved, run_dir, resume)
+    directory = older or place(resolved, run_dir, resume)
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
@@ -241,10 +266,10 @@ def configured(
 ) -> Config:
     """The resolved settings of the arguments of `train`: those of `base` or the family's defaults, then the file, then
     what is given by name."""
-    named = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
+    given = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
     stack: list[Layer] = [("the run", base.model_dump())] if base else []
     stack += [(str(config), from_file(Path(config)))] if config else []
-    return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(named)), *layers])
+    return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(given)), *layers])
 
 
 def named_run(path: str, run_dir: str | Path | None) -> RunDir:

@@ -56,6 +56,14 @@ def train(
     allow_drift: Annotated[
         bool, typer.Option("--allow-drift", help="Resume although settings or data changed.", rich_help_panel="Run")
     ] = False,
+    conditional: Annotated[
+        bool,
+        typer.Option(
+            "--conditional",
+            help="Tell both players the class, so that samples of a class can be asked for (sample --class).",
+            rich_help_panel="Data",
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same weights. Default: 0.", rich_help_panel="Run")
     ] = None,
@@ -93,7 +101,14 @@ def train(
     from gansmith.apps.preview import preview
     from gansmith.apps.run import train as train_run
 
-    flags = nested({"data.resolution": resolution, "data.fit": fit, "data.channels": channels})
+    flags = nested(
+        {
+            "data.resolution": resolution,
+            "data.fit": fit,
+            "data.channels": channels,
+            "conditioning": "projection" if conditional else None,
+        }
+    )
     layers = [("flags", flags), *((f"--set {text}", from_flag(text)) for text in set_ or [])]
     asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "seed": seed, "config": config, "layers": layers}
     if dry_run:
@@ -126,10 +141,15 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A folder (a PNG each), a .png (one grid) or an .npz (array `images`). Default: RUN/samples.png."
+            help="A folder (a PNG each), a .png (one grid) or an .npz (arrays `images`, and `labels` of a conditional "
+            "run). Default: RUN/samples.png."
         ),
     ] = None,
     truncation: Annotated[float, typer.Option(help="1 as trained; smaller: fewer kinds, better ones.")] = 1.0,
+    class_: Annotated[
+        str | None,
+        typer.Option("--class", help="Name or number of a class, of a conditional run. Default: all in turn."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
 ) -> None:
     """Make images with a trained GAN."""
@@ -138,7 +158,8 @@ def sample(
 
     target = out or run / "samples.png"
     check_target(target, overwrite or out is None)
-    save_images(load(run).sample(n, seed, truncation), target)
+    loaded = load(run)
+    save_images(loaded.sample(n, seed, truncation, class_), target, loaded.labels(n, class_))
     print(target)
 
 

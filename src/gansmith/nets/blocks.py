@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -72,14 +73,17 @@ class MinibatchStddev(nn.Module):
         return torch.cat([x, channel], 1)
 
 
-def init_normal(net: nn.Module, std: float = 0.02) -> nn.Module:
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def init_normal(net: Net, std: float = 0.02) -> Net:
     """Weights from N(0, std²), norms' gains from N(1, std²), biases 0 (Radford 2016, sec. 4)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.affine:
             nn.init.normal_(module.weight, 1.0, std)
             nn.init.zeros_(module.bias)
     return net

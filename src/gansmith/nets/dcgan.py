@@ -7,12 +7,14 @@ hidden dense layers, ReLU in G with tanh at the end, leaky ReLU of slope 0.2 in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
 from gansmith.nets.blocks import LayerNorm2d, init_normal, levels
+from gansmith.nets.conditional import Chain, ClassBatchNorm2d
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -27,25 +29,26 @@ def widths(resolution: int, width: int) -> list[int]:
 
 
 class Generator(nn.Module):
-    """Latent (N, latent) -> image (N, C, R, R) in [-1, 1]."""
+    """Latent (N, latent) -> image (N, C, R, R) in [-1, 1]; with `classes`, batch norms take labels (N,) too."""
 
-    def __init__(self, spec: Spec, latent: int, width: int, norm: str = "batch"):
+    def __init__(self, spec: Spec, latent: int, width: int, norm: str = "batch", classes: int = 0):
         super().__init__()
         channels = widths(spec.resolution, width)[::-1]
+        normed = partial(ClassBatchNorm2d, classes=classes) if classes else NORMS[norm]
         # A product with the latent, reshaped to 4x4 (fig. 1): what a convolution of a 1x1 map would compute, faster.
         layers: list[nn.Module] = [
             nn.Linear(latent, channels[0] * 16, bias=norm == "none"),
             nn.Unflatten(1, (-1, 4, 4)),
         ]
         for inputs, outputs in pairwise(channels):
-            layers += [NORMS[norm](inputs), nn.ReLU(inplace=True)]
+            layers += [normed(inputs), nn.ReLU(inplace=True)]
             layers += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=norm == "none")]
-        layers += [NORMS[norm](channels[-1]), nn.ReLU(inplace=True)]
+        layers += [normed(channels[-1]), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(channels[-1], spec.channels, 4, 2, 1), nn.Tanh()]
-        self.layers = init_normal(nn.Sequential(*layers))
+        self.layers = init_normal(Chain(*layers))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
+    def forward(self, z: Tensor, *labels: Tensor) -> Tensor:
+        return self.layers(z, *labels)
 
 
 class Discriminator(nn.Module):
@@ -58,8 +61,17 @@ class Discriminator(nn.Module):
         for inputs, outputs in pairwise(channels):
             conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none")
             layers += [conv, NORMS[norm](outputs), nn.LeakyReLU(0.2, inplace=True)]
-        layers += [nn.Flatten(), nn.Linear(channels[-1] * 16, 1), nn.Flatten(0)]
+        self.width = channels[-1] * 16
+        layers += [nn.Flatten(), nn.Linear(self.width, 1), nn.Flatten(0)]
         self.layers = init_normal(nn.Sequential(*layers))
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Image (N, C, R, R) -> (N, width)."""
+        return self.layers[:-2](image)
+
+    def head(self, features: Tensor) -> Tensor:
+        """(N, width) -> logits (N,)."""
+        return self.layers[-2:](features)

@@ -43,6 +43,15 @@ class Discriminator(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(width, 1),
         )
+        self.width = width
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image).squeeze(1)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Image (N, C, R, R) -> (N, width)."""
+        return self.layers[:-1](image)
+
+    def head(self, features: Tensor) -> Tensor:
+        """(N, width) -> logits (N,)."""
+        return self.layers[-1](features).squeeze(1)

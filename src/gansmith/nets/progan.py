@@ -89,6 +89,7 @@ class Discriminator(nn.Module):
             EqualConv2d(sizes[0], 1, 1, gain=1),
             nn.Flatten(0),
         )
+        self.width = sizes[0]
 
     @staticmethod
     def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -101,6 +102,14 @@ class Discriminator(nn.Module):
         return F.leaky_relu(self.from_image[level](image), 0.2)
 
     def forward(self, image: Tensor, grown: float) -> Tensor:
+        return self.head(self.features(image, grown))
+
+    def head(self, features: Tensor) -> Tensor:
+        """(N, width) -> logits (N,)."""
+        return self.last[-2:](features[:, :, None, None])
+
+    def features(self, image: Tensor, grown: float) -> Tensor:
+        """Image and growth -> (N, width)."""
         level, fade = math.floor(grown), grown % 1
         if fade == 0:
             x = self._see(image, level)
@@ -109,4 +118,4 @@ class Discriminator(nn.Module):
             x = (1 - fade) * self._see(shrink(image), level) + fade * finer
         for block in reversed(self.blocks[:level]):
             x = shrink(block(x))
-        return self.last(x)
+        return self.last[:-2](x).flatten(1)

@@ -51,6 +51,8 @@ FAMILIES = {
     family.name: family
     for family in (
         Family("dcgan", "Radford 2016", _NOISE, "convolutional; the best samples in minutes on a CPU", "dcgan"),
+        Family("cgan", "Mirza 2014", "class to images", "asks for a class: dcgan that is told the labels", "cgan"),
+        Family("lsgan", "Mao 2017", _NOISE, "dcgan whose D pays squares: gradients that do not vanish", "lsgan"),
         Family("gan", "Goodfellow 2014", _NOISE, "the first: multilayer perceptrons, maxout and dropout", "gan"),
         Family("wgan-gp", "Gulrajani 2017", _NOISE, "steady: a critic with a gradient penalty", "wgan_gp"),
         Family("progan", "Karras 2018", _NOISE, "grows from coarse to fine, fading each size in", "progan"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from torch import nn
 from gansmith.core.game import Game
 from gansmith.core.spec import Spec
 from gansmith.nets import dcgan, mlp
+from gansmith.recipes.conditioning import conditioned
 from gansmith.recipes.two_player import Rules, TwoPlayerConfig, two_player
 
 
@@ -26,15 +28,22 @@ class PairConfig(TwoPlayerConfig):
     """normalisation in a convolutional D; with a penalty on gradients use layer or none"""
 
 
-def pair(config: PairConfig, spec: Spec) -> tuple[nn.Module, nn.Module]:
-    """G and D of a configuration, for data of this shape."""
+def makers(config: PairConfig, spec: Spec) -> dict[str, Callable[..., nn.Module]]:
+    """What `conditioned` builds G and D with."""
     if config.network == "mlp":
-        return mlp.Generator(spec, config.latent, config.g_width), mlp.Discriminator(spec, config.d_width)
-    g = dcgan.Generator(spec, config.latent, config.g_width)
-    return g, dcgan.Discriminator(spec, config.d_width, config.d_norm)
+        return {
+            "make_g": lambda latent: mlp.Generator(spec, latent, config.g_width),
+            "make_d": lambda seen: mlp.Discriminator(seen, config.d_width),
+        }
+    return {
+        "make_g": lambda latent: dcgan.Generator(spec, latent, config.g_width),
+        "make_d": lambda seen: dcgan.Discriminator(seen, config.d_width, config.d_norm),
+        "make_class_g": lambda classes: dcgan.Generator(spec, config.latent, config.g_width, classes=classes),
+    }
 
 
 def build(config: PairConfig, spec: Spec) -> Game:
     """The game of a pair: one stage."""
-    rules = Rules(config.latent, instance_noise=config.instance_noise)
-    return two_player(config, *pair(config, spec), rules, {"train": 1.0})
+    g, d, conditions = conditioned(config, spec, **makers(config, spec))
+    rules = Rules(config.latent, conditions=conditions, instance_noise=config.instance_noise)
+    return two_player(config, g, d, rules, {"train": 1.0})

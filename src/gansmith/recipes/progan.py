@@ -15,7 +15,9 @@ from gansmith.core.game import Batch, Game, Nets
 from gansmith.core.spec import Spec
 from gansmith.nets import progan
 from gansmith.nets.blocks import levels
+from gansmith.recipes.conditioning import conditioned
 from gansmith.recipes.two_player import (
+    Conditions,
     LossName,
     OptimsConfig,
     PenaltiesConfig,
@@ -57,16 +59,20 @@ def build(config: Config, spec: Spec) -> Game:
         raise ConfigError(f"start: expected a power of two from 4 to {spec.resolution}, got {config.start}")
     growth = partial(grown, first=levels(config.start))
 
-    def generate(nets: Nets, z: Tensor, clock: Clock) -> Tensor:
-        return nets["G"](z, growth(clock))
+    def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+        return nets["G"](z, *conditions, growth(clock))
 
-    def judge(nets: Nets, images: Tensor, clock: Clock) -> Tensor:
-        return nets["D"](images, growth(clock))
+    def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+        return nets["D"](images, *conditions, growth(clock))
 
     def reals(batch: Batch, clock: Clock) -> Tensor:
         return progan.real_at(batch.images, growth(clock))
 
-    g = progan.Generator(spec, config.latent, config.width)
-    d = progan.Discriminator(spec, config.width)
-    rules = Rules(config.latent, generate, judge, reals, config.instance_noise)
+    g, d, conditions = conditioned(
+        config,
+        spec,
+        make_g=lambda latent: progan.Generator(spec, latent, config.width),
+        make_d=lambda seen: progan.Discriminator(seen, config.width),
+    )
+    rules = Rules(config.latent, generate, judge, reals, conditions, config.instance_noise)
     return two_player(config, g, d, rules, {f"{side}x{side}": 1.0 for side in sides})

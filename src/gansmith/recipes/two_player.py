@@ -61,6 +61,8 @@ class OptimsConfig(Settings):
 class TwoPlayerConfig(Config):
     """What every family of one generator and one discriminator can set."""
 
+    conditioning: Literal["none", "concat", "projection"] = "none"
+    """how both players are told the class: concat beside their input (Mirza 2014), projection (Miyato 2018)"""
     latent: int = Field(64, ge=1)
     """length of the latent vector"""
     loss: LossName = "nonsaturating"
@@ -74,13 +76,26 @@ class TwoPlayerConfig(Config):
     """D's updates for each of G's"""
     optim: OptimsConfig = OptimsConfig()
 
+    def adversarial(self) -> AdversarialLoss:
+        """What `loss` names."""
+        return loss_named(self.loss)
 
-def _generate(nets: Nets, z: Tensor, clock: Clock) -> Tensor:
-    return nets["G"](z)
+
+Conditions = tuple[Tensor, ...]
+"""What both players are told beside latents or images: nothing, or the labels (N,)."""
 
 
-def _judge(nets: Nets, images: Tensor, clock: Clock) -> Tensor:
-    return nets["D"](images)
+def unconditional(labels: Tensor | None) -> Conditions:
+    """Neither player is told anything."""
+    return ()
+
+
+def _generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+    return nets["G"](z, *conditions)
+
+
+def _judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+    return nets["D"](images, *conditions)
 
 
 def _reals(batch: Batch, clock: Clock) -> Tensor:
@@ -93,27 +108,30 @@ class Rules:
 
     Attributes:
         latent: length of the latent vector.
-        generate: (nets, latents, clock) -> images.
-        judge: (nets, images, clock) -> logits (N,).
+        generate: (nets, latents, conditions, clock) -> images.
+        judge: (nets, images, conditions, clock) -> logits (N,).
         reals: (batch, clock) -> the real images that D sees.
+        conditions: (labels, or None where there are none) -> what both nets are told. Fakes are made for the labels
+            of the batch, so that D sees as many of each class among fakes as among reals.
     """
 
     latent: int
-    generate: Callable[[Nets, Tensor, Clock], Tensor] = _generate
-    judge: Callable[[Nets, Tensor, Clock], Tensor] = _judge
+    generate: Callable[[Nets, Tensor, Conditions, Clock], Tensor] = _generate
+    judge: Callable[[Nets, Tensor, Conditions, Clock], Tensor] = _judge
     reals: Callable[[Batch, Clock], Tensor] = _reals
+    conditions: Callable[[Tensor | None], Conditions] = unconditional
     instance_noise: float = 0.0
 
     def fakes(self, turn: Turn) -> Tensor:
         """As many fakes as the batch has images."""
         z = torch.randn(len(turn.batch), self.latent, device=turn.batch.images.device)
-        return self.generate(turn.nets, z, turn.clock)
+        return self.generate(turn.nets, z, self.conditions(turn.batch.labels), turn.clock)
 
     def logits(self, turn: Turn, images: Tensor) -> Tensor:
         """D's outputs for what it sees of `images`."""
         sigma = self.instance_noise * (1 - turn.clock.progress)
         seen = images + sigma * torch.randn_like(images) if sigma else images
-        return self.judge(turn.nets, seen, turn.clock)
+        return self.judge(turn.nets, seen, self.conditions(turn.batch.labels), turn.clock)
 
 
 @dataclass(frozen=True)
@@ -176,7 +194,7 @@ def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules
         rules: how they see each other.
         shares: name and share of each stage; all stages play the same moves, by the clock.
     """
-    loss = loss_named(config.loss)
+    loss = config.adversarial()
     weights = {name: getattr(config.penalty, name) for name in ("gp", "dragan", "r1", "r2")}
     penalties = {name: penalty for name, penalty in weights.items() if penalty.weight}
     moves = (
@@ -186,7 +204,7 @@ def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules
     project = clip_weights(config.penalty.clip) if config.penalty.clip else None
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:
-        return rules.generate(nets, latents * request.truncation, clock)
+        return rules.generate(nets, latents * request.truncation, rules.conditions(request.labels), clock)
 
     return Game(
         nets=nn.ModuleDict({"G": g, "D": d}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -59,6 +60,10 @@ class Player:
             blocks.append(self.game.sampler.latents(LATENT_BLOCK, generator))
         return torch.cat(blocks)[:n]
 
+    def labels(self, n: int) -> Tensor | None:
+        """The classes of n samples where none are asked for: all in turn, (n,) int64; None where there are none."""
+        return torch.arange(n) % len(self.spec.classes) if self.spec.classes else None
+
     @torch.inference_mode()
     def sample(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
         """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size."""
@@ -66,9 +71,12 @@ class Player:
         was_training = {name: net.training for name, net in self.game.nets.items()}
         self.game.nets.eval()
         rows, columns = self.spec.window
+        labels = request.labels if request.labels is not None else self.labels(n)
         chunks = []
-        for part in self.latents(n, seed).split(batch):
-            images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, request)
+        for i, part in enumerate(self.latents(n, seed).split(batch)):
+            told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
+            asked = replace(request, labels=told)
+            images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, asked)
             chunks.append(to_uint8(at_size(images, self.spec.resolution))[:, rows, columns])
         for name, net in self.game.nets.items():
             net.train(was_training[name])
