@@ -40,7 +40,7 @@ def test_settings_that_changed_are_named(train: Train) -> None:
     before = (run.path / "config.yaml").read_text()
     with pytest.raises(ConfigError) as caught:
         train({"optim.g.lr": 0.123, "loss": "hinge"}, kimg=1)
-    for line in ("optim.g.lr: 0.25 → 0.123", "loss: nonsaturating → hinge", "train.kimg: 0.008 → 1", "--allow-drift"):
+    for line in ("optim.g.lr: 0.25 → 0.123", "loss: least-squares → hinge", "train.kimg: 0.008 → 1", "--allow-drift"):
         assert line in str(caught.value)
     assert "d_width" not in str(caught.value)
     assert (run.path / "config.yaml").read_text() == before

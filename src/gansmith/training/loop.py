@@ -212,7 +212,7 @@ def plan_run(config: Config, dataset: Dataset, runtime: Runtime, reference: Refe
     session = Session(config, dataset.spec, dataset.train, runtime)
     if config.train.minutes is None:
         return Plan.of(config.train.images, session.shares)
-    seconds_an_image = measure(session, budget=min(12.0, 0.05 * 60 * config.train.minutes))
+    seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
     left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, reference))
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
 
