@@ -146,7 +146,7 @@ def test_run_of_a_process_that_is_gone_is_taken_over(
 ) -> None:
     train()
     status(tmp_path / "run", **({"pid": other_process} | fields))
-    train()
+    assert train().result["images"] == 96
 
 
 def test_status_and_heartbeat(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

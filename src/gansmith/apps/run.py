@@ -100,7 +100,8 @@ class Run:
                 raise ConfigError(f"{self.path}: knows no classes; train cgan, or with --conditional")
             return None
         if label is None:
-            return np.arange(n) % len(self.spec.classes)
+            turns = self.player.labels(n)
+            return None if turns is None else turns.numpy()
         names = {name: i for i, name in enumerate(self.spec.classes)}
         numbers = {str(i): i for i in range(len(names))}
         return np.full(n, named("class", numbers | names, str(label)))
