@@ -90,6 +90,14 @@ class OptimConfig(Settings):
     """adam's average of squared gradients; rmsprop's smoothing"""
     decay: Literal["constant", "linear", "cosine"] = "constant"
     """how the learning rate falls over the run"""
+    lr_end: float = Field(0.0, ge=0)
+    """where `decay` leads to at the end of the run"""
+    beta2_end: float | None = Field(None, ge=0, lt=1)
+    """adam's beta2 at the end of the run, reached by a cosine (Huang 2024, app. D); by default constant"""
+    warm_up: float = Field(0.0, ge=0, lt=1)
+    """share of the run over which the learning rate rises from 0 (Goyal 2017)"""
+    clip: float = Field(0.0, ge=0)
+    """longest gradient of all the player's weights together; a longer one is scaled down (Pascanu 2013); 0 is off"""
 
 
 class EmaConfig(Settings):

@@ -83,14 +83,28 @@ class Player:
     project: Callable[[nn.Module], None] | None = None
 
 
+def no_extra() -> int:
+    """No repeats beyond those of the move itself."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Move:
-    """One player's update: played every `every` steps, `repeats` times, each repeat on fresh data."""
+    """One player's update: played every `every` steps, `repeats` times, each repeat on fresh data.
+
+    Attributes:
+        extra: asked at every such step for further repeats; how a control lets the weaker player train more.
+    """
 
     player: str
     loss: Loss
     every: int = 1
     repeats: int = 1
+    extra: Callable[[], int] = no_extra
+
+    def times(self, clock: Clock) -> int:
+        """How often it is played in this step."""
+        return 0 if clock.step % self.every else self.repeats + self.extra()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class AdversarialLoss:
         paired: D judges the difference real - fake, so that `g` needs the logits of real images too.
         is_critic: D's outputs are unbounded values on no fixed scale, which mean nothing without a Lipschitz
             constraint (a penalty, clipping, spectral norm); otherwise they are logits, or scores near fixed targets.
+        middle: the output by which D calls an image neither real nor fake; of no meaning for a critic or in pairs.
     """
 
     name: str
@@ -42,6 +43,7 @@ class AdversarialLoss:
     fooling: Cost
     paired: bool = False
     is_critic: bool = False
+    middle: float = 0.0
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         """What D pays: E as_real(real) + E as_fake(fake); if `paired`, E as_real(real - fake).
@@ -117,6 +119,7 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial
         as_real=lambda x: (x - b).square() / 2,
         as_fake=lambda x: (x - a).square() / 2,
         fooling=lambda x: (x - c).square() / 2,
+        middle=(a + b) / 2,
     )
 
 

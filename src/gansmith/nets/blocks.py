@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 def levels(resolution: int, coarsest: int = 4) -> int:
@@ -73,7 +74,76 @@ class MinibatchStddev(nn.Module):
         return torch.cat([x, channel], 1)
 
 
+class MinibatchDiscrimination(nn.Module):
+    """Appends, for each of `kernels` learned maps, how near the other samples of the batch are.
+
+    (N, inputs) -> (N, inputs + kernels): o_b(x_i) = sum over j != i of exp(-‖M_i,b - M_j,b‖₁), M = x T, with rows of
+    `size` numbers (Salimans et al. 2016, "Improved Techniques for Training GANs", sec. 3.2).
+    """
+
+    def __init__(self, inputs: int, kernels: int = 16, size: int = 8):
+        super().__init__()
+        self.kernels, self.size = kernels, size
+        self.map = nn.Linear(inputs, kernels * size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.map(x).unflatten(1, (self.kernels, self.size)).float()
+        nearness = (rows[:, None] - rows[None]).abs().sum(3).neg().exp().sum(1) - 1
+        return torch.cat([x, nearness.to(x.dtype)], 1)
+
+
+class Reshaped(nn.Module):
+    """A layer of maps, applied to vectors (N, C) as to maps (N, C, 1, 1)."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x[:, :, None, None]).flatten(1)
+
+
+class Upfront(nn.Module):
+    """A discriminator with a layer between its features and its head: minibatch statistics for any of them.
+
+    `net` has ``features(image, ...) -> (N, width)``; `layer` makes (N, width + added) of it. The head is new.
+    """
+
+    def __init__(self, net: nn.Module, layer: nn.Module, added: int):
+        super().__init__()
+        self.net, self.layer = net, layer
+        self.width: int = net.width + added  # type: ignore[operator, assignment]
+        self.last = nn.Linear(self.width, 1)
+
+    def forward(self, image: Tensor, *rest: Any) -> Tensor:
+        return self.head(self.features(image, *rest))
+
+    def features(self, image: Tensor, *rest: Any) -> Tensor:
+        """Image (N, C, R, R) -> (N, width)."""
+        return self.layer(self.net.features(image, *rest))  # type: ignore[operator]
+
+    def head(self, features: Tensor) -> Tensor:
+        """(N, width) -> logits (N,)."""
+        return self.last(features).flatten(0)
+
+
+def pack(images: Tensor, size: int) -> Tensor:
+    """(N, C, H, W) -> (N / size, size C, H, W): D judges `size` images of a kind at once (Lin 2018, PacGAN, sec. 3)."""
+    if size == 1:
+        return images
+    packed = images.unflatten(0, (-1, size)).flatten(1, 2)
+    return packed.contiguous(memory_format=torch.channels_last)
+
+
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def spectrally_normed(net: Net) -> Net:
+    """Every weight of `net` divided by its largest singular value, by one power iteration a pass (Miyato 2018, alg. 1)."""
+    for module in list(net.modules()):
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding | EqualConv2d):
+            spectral_norm(module)
+    return net
 
 
 def init_normal(net: Net, std: float = 0.02) -> Net:

@@ -58,6 +58,22 @@ class ProjectionDiscriminator(nn.Module):
         return self.net.head(h) + (self.embedding(labels).to(h.dtype) * h).sum(1)  # type: ignore[operator]
 
 
+class AuxiliaryDiscriminator(nn.Module):
+    """D that is told nothing and says the class too (Odena et al. 2017, sec. 3): (logits (N,), class logits (N, K)).
+
+    `net` is as in `ProjectionDiscriminator`.
+    """
+
+    def __init__(self, net: nn.Module, classes: int, features: int):
+        super().__init__()
+        self.net = net
+        self.classifier = nn.Linear(features, classes)
+
+    def forward(self, image: Tensor, labels: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        h = self.net.features(image, *rest)  # type: ignore[operator]
+        return self.net.head(h), self.classifier(h)  # type: ignore[operator]
+
+
 class ClassBatchNorm2d(nn.BatchNorm2d):
     """Batch norm whose gain and bias belong to the class (de Vries 2017; Miyato & Koyama 2018, app. A)."""
 

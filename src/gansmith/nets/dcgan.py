@@ -54,13 +54,15 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Image (N, C, R, R) -> logit (N,)."""
 
-    def __init__(self, spec: Spec, width: int, norm: str = "batch"):
+    def __init__(self, spec: Spec, width: int, norm: str = "batch", dropout: float = 0.0):
         super().__init__()
         channels = widths(spec.resolution, width)
+        dropped = [nn.Dropout2d(dropout)] if dropout else []
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, channels[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        layers += dropped
         for inputs, outputs in pairwise(channels):
             conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm == "none")
-            layers += [conv, NORMS[norm](outputs), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [conv, NORMS[norm](outputs), nn.LeakyReLU(0.2, inplace=True), *dropped]
         self.width = channels[-1] * 16
         layers += [nn.Flatten(), nn.Linear(self.width, 1), nn.Flatten(0)]
         self.layers = init_normal(nn.Sequential(*layers))

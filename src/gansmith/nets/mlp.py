@@ -33,7 +33,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Image (N, C, R, R) -> logit (N,): two maxout layers with dropout (Goodfellow 2014, sec. 5)."""
 
-    def __init__(self, spec: Spec, width: int, pieces: int = 5, dropout: float = 0.3):
+    def __init__(self, spec: Spec, width: int, pieces: int = 5, dropout: float = 0.0):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),

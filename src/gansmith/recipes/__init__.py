@@ -54,7 +54,9 @@ FAMILIES = {
         Family("cgan", "Mirza 2014", "class to images", "asks for a class: dcgan that is told the labels", "cgan"),
         Family("lsgan", "Mao 2017", _NOISE, "dcgan whose D pays squares: gradients that do not vanish", "lsgan"),
         Family("gan", "Goodfellow 2014", _NOISE, "the first: multilayer perceptrons, maxout and dropout", "gan"),
+        Family("wgan", "Arjovsky 2017", _NOISE, "a critic that estimates a distance; weights clipped", "wgan"),
         Family("wgan-gp", "Gulrajani 2017", _NOISE, "steady: a critic with a gradient penalty", "wgan_gp"),
+        Family("r3gan", "Huang 2024", _NOISE, "the modern baseline: relativistic loss, R1 and R2, no norms", "r3gan"),
         Family("progan", "Karras 2018", _NOISE, "grows from coarse to fine, fading each size in", "progan"),
         Family("aae", "Makhzani 2016", _NOISE, "an autoencoder whose code is shaped by a discriminator", "aae"),
     )

@@ -3,52 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from gansmith.core.errors import ConfigError
+from gansmith.core.game import Batch, Request
 from gansmith.core.spec import Spec
-from gansmith.nets.conditional import ConcatDiscriminator, ConcatGenerator, ProjectionDiscriminator
-from gansmith.recipes.two_player import Conditions, TwoPlayerConfig, unconditional
+from gansmith.nets.blocks import MinibatchDiscrimination, MinibatchStddev, Reshaped, Upfront, spectrally_normed
+from gansmith.nets.conditional import (
+    AuxiliaryDiscriminator,
+    ConcatDiscriminator,
+    ConcatGenerator,
+    ProjectionDiscriminator,
+)
+from gansmith.recipes.two_player import Conditions, Opinion, Rules, TwoPlayerConfig
+
+MakeG = Callable[[int], nn.Module]
+MakeD = Callable[[Spec], nn.Module]
 
 
-def by_label(labels: Tensor | None) -> Conditions:
+@dataclass(frozen=True)
+class Pair:
+    """G and D, and how they are told the class."""
+
+    g: nn.Module
+    d: nn.Module
+    rules: Rules
+
+
+def by_label(asked: Batch | Request) -> Conditions:
     """Both players are told the labels."""
-    if labels is None:
+    if asked.labels is None:
         raise ConfigError("conditioning: labels are needed; class sub-folders or metadata.csv give them")
-    return (labels,)
+    return (asked.labels,)
 
 
-def conditioned(
-    config: TwoPlayerConfig,
-    spec: Spec,
-    make_g: Callable[[int], nn.Module],
-    make_d: Callable[[Spec], nn.Module],
-    make_class_g: Callable[[int], nn.Module] | None = None,
-) -> tuple[nn.Module, nn.Module, Callable[[Tensor | None], Conditions]]:
-    """G, D, and what they are told, by ``config.conditioning``.
+def named_rightly(opinion: Opinion, conditions: Conditions) -> dict[str, Tensor]:
+    """What both players pay for the class that D names (Odena et al. 2017, eq. 3)."""
+    assert opinion.classes is not None
+    return {"class": cross_entropy(opinion.classes.float(), conditions[0])}
+
+
+def paired(
+    config: TwoPlayerConfig, spec: Spec, make_g: MakeG, make_d: MakeD, make_class_g: MakeG | None = None
+) -> Pair:
+    """G and D, and the rules of telling them the class, by ``config.conditioning``; D dressed as configured.
 
     Args:
         make_g: latent's length -> G.
-        make_d: the data's shape -> D, with ``features`` and ``head`` (see `ProjectionDiscriminator`).
+        make_d: the data's shape, as D sees it -> D, with ``features``, ``head`` and ``width`` (see
+            `ProjectionDiscriminator`).
         make_class_g: number of classes -> a G that takes labels itself, for projection; where a family has none, G
             gets the label beside the latent.
 
     Raises:
-        ConfigError: the data has fewer than two classes.
+        ConfigError: classes are asked for, and the data has fewer than two.
     """
-    if config.conditioning == "none":
-        return make_g(config.latent), make_d(spec), unconditional
-    classes = len(spec.classes)
+    how, classes = config.conditioning, len(spec.classes)
+    rules = Rules((config.latent,))
+    if how != "none":
+        check_classes(how, classes)
+        rules = replace(rules, conditions=by_label)
+    channels = spec.channels * config.pack + (classes if how == "concat" else 0)
+    d = with_minibatch(config, make_d(replace(spec, channels=channels)))
+    if how == "concat":
+        d = ConcatDiscriminator(d, classes)
+    elif how == "projection":
+        d = ProjectionDiscriminator(d, classes, d.width)  # type: ignore[arg-type]
+    elif how == "acgan":
+        d = AuxiliaryDiscriminator(d, classes, d.width)  # type: ignore[arg-type]
+        rules = replace(rules, aside=named_rightly)
+    if how == "none":
+        g = make_g(config.latent)
+    elif how == "projection" and make_class_g:
+        g = make_class_g(classes)
+    else:
+        g = ConcatGenerator(make_g(config.latent + classes), classes)
+    return Pair(g, spectrally_normed(d) if config.spectral_norm else d, rules)
+
+
+def with_minibatch(config: TwoPlayerConfig, d: nn.Module) -> nn.Module:
+    """D that is told of the whole batch, as configured."""
+    width: int = d.width  # type: ignore[assignment]
+    if config.minibatch == "stddev":
+        return Upfront(d, Reshaped(MinibatchStddev()), 1)
+    if config.minibatch == "discrimination":
+        layer = MinibatchDiscrimination(width)
+        return Upfront(d, layer, layer.kernels)
+    return d
+
+
+def check_classes(how: str, classes: int) -> None:
+    """ConfigError where there are no classes to tell."""
     if classes < 2:
         raise ConfigError(
-            f"conditioning={config.conditioning}: the data has {classes} classes; class sub-folders or a label in "
+            f"conditioning={how}: the data has {classes} classes; class sub-folders or a label in "
             "metadata.csv give them, or --set conditioning=none"
         )
-    if config.conditioning == "projection":
-        d = make_d(spec)
-        g = make_class_g(classes) if make_class_g else ConcatGenerator(make_g(config.latent + classes), classes)
-        return g, ProjectionDiscriminator(d, classes, d.width), by_label  # type: ignore[arg-type]
-    g = ConcatGenerator(make_g(config.latent + classes), classes)
-    return g, ConcatDiscriminator(make_d(replace(spec, channels=spec.channels + classes)), classes), by_label

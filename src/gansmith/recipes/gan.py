@@ -26,4 +26,5 @@ class Config(PairConfig):
     network: Literal["dcgan", "mlp"] = "mlp"
     g_width: int = Field(256, ge=1)
     d_width: int = Field(128, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)

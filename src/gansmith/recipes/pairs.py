@@ -11,8 +11,8 @@ from torch import nn
 from gansmith.core.game import Game
 from gansmith.core.spec import Spec
 from gansmith.nets import dcgan, mlp
-from gansmith.recipes.conditioning import conditioned
-from gansmith.recipes.two_player import Rules, TwoPlayerConfig, two_player
+from gansmith.recipes.conditioning import paired
+from gansmith.recipes.two_player import TwoPlayerConfig, two_player
 
 
 class PairConfig(TwoPlayerConfig):
@@ -26,24 +26,25 @@ class PairConfig(TwoPlayerConfig):
     """the same for D"""
     d_norm: Literal["batch", "layer", "none"] = "batch"
     """normalisation in a convolutional D; with a penalty on gradients use layer or none"""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """share of D's hidden outputs set to 0 in training (Goodfellow 2014; Salimans 2016)"""
 
 
 def makers(config: PairConfig, spec: Spec) -> dict[str, Callable[..., nn.Module]]:
-    """What `conditioned` builds G and D with."""
+    """What `paired` builds G and D with."""
     if config.network == "mlp":
         return {
             "make_g": lambda latent: mlp.Generator(spec, latent, config.g_width),
-            "make_d": lambda seen: mlp.Discriminator(seen, config.d_width),
+            "make_d": lambda seen: mlp.Discriminator(seen, config.d_width, dropout=config.dropout),
         }
     return {
         "make_g": lambda latent: dcgan.Generator(spec, latent, config.g_width),
-        "make_d": lambda seen: dcgan.Discriminator(seen, config.d_width, config.d_norm),
+        "make_d": lambda seen: dcgan.Discriminator(seen, config.d_width, config.d_norm, config.dropout),
         "make_class_g": lambda classes: dcgan.Generator(spec, config.latent, config.g_width, classes=classes),
     }
 
 
 def build(config: PairConfig, spec: Spec) -> Game:
     """The game of a pair: one stage."""
-    g, d, conditions = conditioned(config, spec, **makers(config, spec))
-    rules = Rules(config.latent, conditions=conditions, instance_noise=config.instance_noise)
-    return two_player(config, g, d, rules, {"train": 1.0})
+    pair = paired(config, spec, **makers(config, spec))
+    return two_player(config, pair.g, pair.d, pair.rules, {"train": 1.0})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -15,14 +16,13 @@ from gansmith.core.game import Batch, Game, Nets
 from gansmith.core.spec import Spec
 from gansmith.nets import progan
 from gansmith.nets.blocks import levels
-from gansmith.recipes.conditioning import conditioned
+from gansmith.recipes.conditioning import paired
 from gansmith.recipes.two_player import (
     Conditions,
     LossName,
     OptimsConfig,
     PenaltiesConfig,
     PenaltyConfig,
-    Rules,
     TwoPlayerConfig,
     two_player,
 )
@@ -34,13 +34,13 @@ class Config(TwoPlayerConfig):
     """The settings of `progan`."""
 
     family: Literal["progan"] = "progan"
-    start: int = Field(16, ge=4)
+    start: int = Field(4, ge=4)
     """side of the images of the first stage, a power of two"""
     train: TrainConfig = TrainConfig(batch=16)
     width: int = Field(8, ge=1)
     """channels at full resolution, doubling towards 4x4, at most 8 times"""
     loss: LossName = "wasserstein"
-    penalty: PenaltiesConfig = PenaltiesConfig(gp=PenaltyConfig(weight=10.0))
+    penalty: PenaltiesConfig = PenaltiesConfig(gp=PenaltyConfig(weight=10.0), drift=1e-3)
     optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)
 
 
@@ -62,17 +62,17 @@ def build(config: Config, spec: Spec) -> Game:
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
         return nets["G"](z, *conditions, growth(clock))
 
-    def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+    def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Any:
         return nets["D"](images, *conditions, growth(clock))
 
     def reals(batch: Batch, clock: Clock) -> Tensor:
         return progan.real_at(batch.images, growth(clock))
 
-    g, d, conditions = conditioned(
+    pair = paired(
         config,
         spec,
         make_g=lambda latent: progan.Generator(spec, latent, config.width),
         make_d=lambda seen: progan.Discriminator(seen, config.width),
     )
-    rules = Rules(config.latent, generate, judge, reals, conditions, config.instance_noise)
-    return two_player(config, g, d, rules, {f"{side}x{side}": 1.0 for side in sides})
+    rules = replace(pair.rules, generate=generate, judge=judge, reals=reals)
+    return two_player(config, pair.g, pair.d, rules, {f"{side}x{side}": 1.0 for side in sides})

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from gansmith.core.clock import Clock
+from gansmith.core.clock import Clock, cosine
 from gansmith.core.config import Config, OptimConfig, Settings
-from gansmith.core.game import Batch, Game, Move, Nets, Outcome, Player, Request, Sampler, Stage, Turn
+from gansmith.core.errors import ConfigError
+from gansmith.core.game import (
+    Batch,
+    Control,
+    Game,
+    Move,
+    Nets,
+    Outcome,
+    Player,
+    Request,
+    Sampler,
+    Stage,
+    Turn,
+    no_extra,
+)
 from gansmith.losses.adversarial import AdversarialLoss, loss_named, smoothed
 from gansmith.losses.penalties import clip_weights, penalty_named
+from gansmith.losses.regularisers import drift
+from gansmith.nets.augment import ada_augment, diff_augment
+from gansmith.nets.blocks import pack
+from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam
 
 LossName = Literal["minimax", "nonsaturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 
@@ -25,8 +43,14 @@ class PenaltyConfig(Settings):
 
     weight: float = Field(0.0, ge=0)
     """0 switches it off"""
+    end: float | None = Field(None, ge=0)
+    """the weight at the end of the run, reached by a cosine (Huang 2024, app. D); by default constant"""
     every: int = Field(1, ge=1)
     """paid every so many steps, times as much: 16 is StyleGAN2's lazy regularisation (Karras 2020, sec. 3.1)"""
+
+    def at(self, progress: float) -> float:
+        """The weight at this share of the run."""
+        return self.weight if self.end is None else self.end + (self.weight - self.end) * cosine(progress)
 
 
 class PenaltiesConfig(Settings):
@@ -40,6 +64,10 @@ class PenaltiesConfig(Settings):
     """squared gradient at real images (Mescheder 2018)"""
     r2: PenaltyConfig = PenaltyConfig()
     """squared gradient at fakes (Mescheder 2018)"""
+    drift: float = Field(0.0, ge=0)
+    """squared output for reals (Karras 2018, sec. A.1; 0.001 there), which keeps a critic near zero"""
+    lecam: float = Field(0.0, ge=0)
+    """distance of outputs from their averages for the other kind (Tseng 2021; 0.3 to 3 there), for little data"""
     clip: float = Field(0.0, ge=0)
     """clips D's weights to ± this after every update (Arjovsky 2017, 0.01 in the paper); 0 does not"""
 
@@ -61,8 +89,9 @@ class OptimsConfig(Settings):
 class TwoPlayerConfig(Config):
     """What every family of one generator and one discriminator can set."""
 
-    conditioning: Literal["none", "concat", "projection"] = "none"
-    """how both players are told the class: concat beside their input (Mirza 2014), projection (Miyato 2018)"""
+    conditioning: Literal["none", "concat", "projection", "acgan"] = "none"
+    """how the class gets in: concat beside both inputs (Mirza 2014), projection in D (Miyato 2018), acgan: D names it
+    (Odena 2017)"""
     latent: int = Field(64, ge=1)
     """length of the latent vector"""
     loss: LossName = "nonsaturating"
@@ -71,9 +100,22 @@ class TwoPlayerConfig(Config):
     """one-sided: real images count as fake by this much (Salimans 2016); 0.1 in the paper"""
     instance_noise: float = Field(0.0, ge=0)
     """standard deviation of the noise on D's inputs at the start; falls to 0 at the end of the run (Sønderby 2017)"""
+    augment: Literal["none", "diffaugment", "ada"] = "none"
+    """of D's inputs, for little data: diffaugment always (Zhao 2020), ada as often as D needs it (Karras 2020)"""
+    ada: AdaConfig = AdaConfig()
+    pack: int = Field(1, ge=1, le=8)
+    """images that D judges at once, against mode collapse (Lin 2018, PacGAN; 2 there)"""
+    minibatch: Literal["none", "stddev", "discrimination"] = "none"
+    """what D is told of the whole batch: its spread (Karras 2018) or nearness of pairs (Salimans 2016)"""
+    spectral_norm: bool = False
+    """every layer of D divided by its largest singular value (Miyato 2018)"""
     penalty: PenaltiesConfig = PenaltiesConfig()
     n_critic: int = Field(1, ge=1)
     """D's updates for each of G's"""
+    n_generator: int = Field(1, ge=1)
+    """G's updates for each of D's"""
+    balance: float = Field(0.0, ge=0, le=1)
+    """share of pairs that D should rank rightly, such as 0.8: the weaker player trains up to 3 times more; 0 is off"""
     optim: OptimsConfig = OptimsConfig()
 
     def adversarial(self) -> AdversarialLoss:
@@ -85,7 +127,14 @@ Conditions = tuple[Tensor, ...]
 """What both players are told beside latents or images: nothing, or the labels (N,)."""
 
 
-def unconditional(labels: Tensor | None) -> Conditions:
+class Opinion(NamedTuple):
+    """What D says: logits (N,), and class logits (N, K) where it names classes."""
+
+    logits: Tensor
+    classes: Tensor | None = None
+
+
+def unconditional(asked: Batch | Request) -> Conditions:
     """Neither player is told anything."""
     return ()
 
@@ -94,7 +143,7 @@ def _generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Te
     return nets["G"](z, *conditions)
 
 
-def _judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
+def _judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Tensor | tuple[Tensor, Tensor]:
     return nets["D"](images, *conditions)
 
 
@@ -102,36 +151,54 @@ def _reals(batch: Batch, clock: Clock) -> Tensor:
     return batch.images
 
 
+def _view(images: Tensor, clock: Clock) -> Tensor:
+    return images
+
+
+def _aside(opinion: Opinion, conditions: Conditions) -> dict[str, Tensor]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Rules:
     """How two players see each other. A growing family replaces these; the losses below stay as they are.
 
     Attributes:
-        latent: length of the latent vector.
+        latent: shape of one latent.
         generate: (nets, latents, conditions, clock) -> images.
-        judge: (nets, images, conditions, clock) -> logits (N,).
+        judge: (nets, images, conditions, clock) -> logits (N,), or those and class logits (N, K).
         reals: (batch, clock) -> the real images that D sees.
-        conditions: (labels, or None where there are none) -> what both nets are told. Fakes are made for the labels
-            of the batch, so that D sees as many of each class among fakes as among reals.
+        conditions: (batch, or a request for samples) -> what both nets are told. Fakes are made for the labels of the
+            batch, so that D sees as many of each class among fakes as among reals.
+        view: (images, clock) -> what D sees of them: noise, augmentation, packing.
+        aside: (opinion, conditions) -> what both players pay beside the game, such as for the class.
     """
 
-    latent: int
+    latent: tuple[int, ...]
     generate: Callable[[Nets, Tensor, Conditions, Clock], Tensor] = _generate
-    judge: Callable[[Nets, Tensor, Conditions, Clock], Tensor] = _judge
+    judge: Callable[[Nets, Tensor, Conditions, Clock], Tensor | tuple[Tensor, Tensor]] = _judge
     reals: Callable[[Batch, Clock], Tensor] = _reals
-    conditions: Callable[[Tensor | None], Conditions] = unconditional
-    instance_noise: float = 0.0
+    conditions: Callable[[Batch | Request], Conditions] = unconditional
+    view: Callable[[Tensor, Clock], Tensor] = _view
+    aside: Callable[[Opinion, Conditions], dict[str, Tensor]] = _aside
 
     def fakes(self, turn: Turn) -> Tensor:
         """As many fakes as the batch has images."""
-        z = torch.randn(len(turn.batch), self.latent, device=turn.batch.images.device)
-        return self.generate(turn.nets, z, self.conditions(turn.batch.labels), turn.clock)
+        z = torch.randn(len(turn.batch), *self.latent, device=turn.batch.images.device)
+        return self.generate(turn.nets, z, self.conditions(turn.batch), turn.clock)
+
+    def opinion(self, turn: Turn, images: Tensor) -> Opinion:
+        """What D says to its view of `images`."""
+        said = self.judge(turn.nets, self.view(images, turn.clock), self.conditions(turn.batch), turn.clock)
+        return Opinion(*said) if isinstance(said, tuple) else Opinion(said)
 
     def logits(self, turn: Turn, images: Tensor) -> Tensor:
-        """D's outputs for what it sees of `images`."""
-        sigma = self.instance_noise * (1 - turn.clock.progress)
-        seen = images + sigma * torch.randn_like(images) if sigma else images
-        return self.judge(turn.nets, seen, self.conditions(turn.batch.labels), turn.clock)
+        """D's outputs for its view of `images`."""
+        return self.opinion(turn, images).logits
+
+    def aside_of(self, turn: Turn, opinion: Opinion) -> dict[str, Tensor]:
+        """`aside`, of this turn's batch."""
+        return self.aside(opinion, self.conditions(turn.batch))
 
 
 @dataclass(frozen=True)
@@ -145,7 +212,8 @@ class GeneratorLoss:
         fake = self.rules.fakes(turn)
         turn.made["fake"] = fake.detach()
         real = self.rules.logits(turn, self.rules.reals(turn.batch, turn.clock)) if self.loss.paired else None
-        return Outcome({"loss": self.loss.g(self.rules.logits(turn, fake), real)})
+        opinion = self.rules.opinion(turn, fake)
+        return Outcome({"loss": self.loss.g(opinion.logits, real), **self.rules.aside_of(turn, opinion)})
 
 
 @dataclass(frozen=True)
@@ -154,23 +222,38 @@ class DiscriminatorLoss:
 
     Attributes:
         penalties: by name, in order: each is paid every `every` steps, `every` times as much.
+        regularisers: (logits of reals, logits of fakes) -> what D pays for its outputs, by name.
+        watched: further figures to log, by name.
     """
 
     rules: Rules
     loss: AdversarialLoss
-    penalties: dict[str, PenaltyConfig]
+    penalties: Mapping[str, PenaltyConfig] = field(default_factory=dict)
+    regularisers: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict)
+    watched: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
 
     def __call__(self, turn: Turn) -> Outcome:
-        real = self.rules.reals(turn.batch, turn.clock)
-        fake = self._take_fakes(turn)
-        real_logits, fake_logits = self.rules.logits(turn, real), self.rules.logits(turn, fake)
-        terms = {"loss": self.loss.d(real_logits, fake_logits)}
+        images = self.rules.reals(turn.batch, turn.clock)
+        fakes = self._take_fakes(turn)
+        real, fake = self.rules.opinion(turn, images), self.rules.opinion(turn, fakes)
+        terms = {"loss": self.loss.d(real.logits, fake.logits), **self.rules.aside_of(turn, real)}
+        for name, regulariser in self.regularisers.items():
+            terms[name] = regulariser(real.logits, fake.logits)
         critic = partial(self.rules.logits, turn)
         for name, penalty in self.penalties.items():
             if turn.clock.step % penalty.every == 0:
-                scale = penalty.weight * penalty.every
-                terms[name] = scale * penalty_named(name).function(critic, real, fake)
-        return Outcome(terms, {"real": real_logits.detach().mean(), "fake": fake_logits.detach().mean()})
+                scale = penalty.at(turn.clock.progress) * penalty.every
+                terms[name] = scale * penalty_named(name).function(critic, images, fakes)
+        return Outcome(terms, self._notes(real.logits.detach(), fake.logits.detach()))
+
+    def _notes(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return {
+            "real": real.mean(),
+            "fake": fake.mean(),
+            "accuracy": (real > fake).float().mean(),
+            "sign": (real - self.loss.middle).sign().mean(),
+            **{name: read() for name, read in self.watched.items()},
+        }
 
     def _take_fakes(self, turn: Turn) -> Tensor:
         """Those that G left in this step, once; a critic that moves again makes its own."""
@@ -180,36 +263,95 @@ class DiscriminatorLoss:
             return self.rules.fakes(turn)
 
 
-def normal_latents(latent: int) -> Callable[[int, torch.Generator], Tensor]:
-    """(n, generator) -> (n, latent) of N(0, 1)."""
-    return lambda n, generator: torch.randn(n, latent, generator=generator)
+def normal_latents(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    """(n, generator) -> (n, *shape) of N(0, 1)."""
+    return lambda n, generator: torch.randn(n, *shape, generator=generator)
 
 
 def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules, shares: dict[str, float]) -> Game:
     """The game of a generator and a discriminator.
 
     Args:
-        config: loss, penalties, optimisers, cadence.
+        config: loss, penalties, tricks, optimisers, cadence.
         g, d: the nets.
-        rules: how they see each other.
+        rules: how they see each other; the view is added here, by the configuration.
         shares: name and share of each stage; all stages play the same moves, by the clock.
+
+    Raises:
+        ConfigError: settings that do not go together.
     """
     loss = config.adversarial()
-    weights = {name: getattr(config.penalty, name) for name in ("gp", "dragan", "r1", "r2")}
-    penalties = {name: penalty for name, penalty in weights.items() if penalty.weight}
+    check_tricks(config, loss)
+    ada, balance, means = Ada(config.ada), Balance(config.balance), LeCam()
+    seen = replace(rules, view=view(config, ada))
+    controls: dict[str, tuple[bool, Control]] = {
+        "ada": (config.augment == "ada", ada),
+        "balance": (config.balance > 0, balance),
+        "lecam": (config.penalty.lecam > 0, means),
+    }
+    weighted: dict[str, tuple[float, Callable[[Tensor, Tensor], Tensor]]] = {
+        "drift": (config.penalty.drift, lambda real, fake: drift(real)),
+        "lecam": (config.penalty.lecam, means),
+    }
+    penalties = {name: getattr(config.penalty, name) for name in ("gp", "dragan", "r1", "r2")}
+    d_loss = DiscriminatorLoss(
+        seen,
+        smoothed(loss, config.label_smoothing),
+        {name: penalty for name, penalty in penalties.items() if penalty.weight},
+        {name: scaled(weight, function) for name, (weight, function) in weighted.items() if weight},
+        {"ada_p": lambda: ada.p} if config.augment == "ada" else {},
+    )
+    by_g, by_d = (balance.for_g, balance.for_d) if config.balance else (no_extra, no_extra)
     moves = (
-        Move("G", GeneratorLoss(rules, loss)),
-        Move("D", DiscriminatorLoss(rules, smoothed(loss, config.label_smoothing), penalties), repeats=config.n_critic),
+        Move("G", GeneratorLoss(seen, loss), repeats=config.n_generator, extra=by_g),
+        Move("D", d_loss, repeats=config.n_critic, extra=by_d),
     )
     project = clip_weights(config.penalty.clip) if config.penalty.clip else None
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:
-        return rules.generate(nets, latents * request.truncation, rules.conditions(request.labels), clock)
+        return rules.generate(nets, latents * request.truncation, rules.conditions(request), clock)
 
     return Game(
         nets=nn.ModuleDict({"G": g, "D": d}),
         players={"G": Player(("G",), config.optim.g), "D": Player(("D",), config.optim.d, project)},
         stages=tuple(Stage(name, moves, share) for name, share in shares.items()),
-        sampler=Sampler(normal_latents(rules.latent), images),
+        sampler=Sampler(normal_latents(*rules.latent), images),
         averaged=("G",),
+        controls={name: control for name, (is_used, control) in controls.items() if is_used},
     )
+
+
+def scaled(weight: float, function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """`function` times `weight`."""
+    return lambda real, fake: weight * function(real, fake)
+
+
+def view(config: TwoPlayerConfig, ada: Ada) -> Callable[[Tensor, Clock], Tensor]:
+    """What D sees of images: augmented, noisy, packed, in this order."""
+    augmented: dict[str, Callable[[Tensor], Tensor]] = {
+        "none": lambda images: images,
+        "diffaugment": diff_augment,
+        "ada": lambda images: ada_augment(images, ada.p.to(images.device)),
+    }
+
+    def seen(images: Tensor, clock: Clock) -> Tensor:
+        images = augmented[config.augment](images)
+        sigma = config.instance_noise * (1 - clock.progress)
+        return pack(images + sigma * torch.randn_like(images) if sigma else images, config.pack)
+
+    return seen
+
+
+def check_tricks(config: TwoPlayerConfig, loss: AdversarialLoss) -> None:
+    """ConfigError where settings do not go together, with the way out."""
+    if config.train.batch % config.pack:
+        raise ConfigError(f"pack={config.pack}: does not divide train.batch={config.train.batch}")
+    if config.pack > 1 and config.conditioning != "none":
+        raise ConfigError("pack: D cannot judge several images at once that are of several classes; conditioning=none")
+    if config.augment == "ada" and (loss.paired or loss.is_critic):
+        raise ConfigError(f"augment=ada: needs the sign of D's outputs, which {loss.name} leaves open; diffaugment")
+    if config.penalty.gp.weight and getattr(config, "d_norm", "") == "batch":
+        raise ConfigError(
+            "penalty.gp: a penalty on each image's gradient has no meaning where batch norm mixes the images of a "
+            "batch (Gulrajani 2017, sec. 4); --set d_norm=layer"
+        )

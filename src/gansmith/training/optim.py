@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gansmith.core.clock import SCHEDULES, Clock
+from gansmith.core.clock import SCHEDULES, Clock, cosine
 from gansmith.core.config import OptimConfig
 from gansmith.core.game import Nets, Player
 
@@ -21,6 +21,19 @@ def make(config: OptimConfig, parameters: list[nn.Parameter]) -> torch.optim.Opt
     return torch.optim.SGD(parameters, config.lr, momentum=config.beta1)
 
 
+def learning_rate(config: OptimConfig, progress: float) -> float:
+    """Rises over the warm-up, and falls from `lr` to `lr_end` over the whole run."""
+    risen = min(1.0, progress / config.warm_up) if config.warm_up else 1.0
+    end = min(config.lr_end, config.lr)
+    return risen * (end + (config.lr - end) * SCHEDULES[config.decay](progress))
+
+
+def beta2(config: OptimConfig, progress: float) -> float:
+    """From `beta2` to `beta2_end` by a cosine."""
+    assert config.beta2_end is not None
+    return config.beta2_end + (config.beta2 - config.beta2_end) * cosine(progress)
+
+
 class Optim:
     """What changes a player's nets."""
 
@@ -29,12 +42,16 @@ class Optim:
         self.nets = [nets[name] for name in player.nets]
         self.named = {f"{name}.{key}": p for name in player.nets for key, p in nets[name].named_parameters()}
         self.torch = make(player.optim, list(self.named.values()))
-        self.schedule = SCHEDULES[player.optim.decay]
 
     def step(self, clock: Clock) -> None:
-        """Applies and drops the gradients, at the clock's learning rate, then projects the nets if they need it."""
+        """Applies and drops the gradients, by the clock's schedules, then projects the nets if they need it."""
+        config = self.player.optim
         for group in self.torch.param_groups:
-            group["lr"] = self.player.optim.lr * self.schedule(clock.progress)
+            group["lr"] = learning_rate(config, clock.progress)
+            if config.beta2_end is not None:
+                group["betas"] = (config.beta1, beta2(config, clock.progress))
+        if config.clip:
+            nn.utils.clip_grad_norm_(self.named.values(), config.clip)
         self.torch.step()
         self.torch.zero_grad(set_to_none=True)
         if self.player.project:

@@ -27,16 +27,15 @@ def play_step(
     stats: dict[str, Tensor] = {}
     first = draw()
     for move in game.stages[clock.stage].moves:
-        if clock.step % move.every:
-            continue
-        only_trains(game.nets, game.players[move.player].nets)
-        for repeat in range(move.repeats):
+        for repeat in range(move.times(clock)):
+            only_trains(game.nets, game.players[move.player].nets)
             batch = draw() if repeat else first
             with runtime.autocast():
                 outcome = move.loss(Turn(game.nets, batch, clock, made))
             sum(outcome.terms.values()).backward()  # type: ignore[union-attr]
             optims[move.player].step(clock)
-        stats |= {f"{move.player}/{name}": value.detach() for name, value in (outcome.terms | outcome.notes).items()}
+            told = outcome.terms | outcome.notes
+            stats |= {f"{move.player}/{name}": value.detach() for name, value in told.items()}
     return stats
 
 

@@ -1,0 +1,26 @@
+"""What D pays for the size of its outputs. Pure functions of logits (N,), each returning a scalar >= 0."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def drift(real: Tensor) -> Tensor:
+    """E D(real)².
+
+    Keeps a Wasserstein critic, whose loss does not change when a constant is added to it, near zero. Karras et al.
+    2018, "Progressive Growing of GANs", sec. A.1, where its weight is 0.001.
+    """
+    return real.float().square().mean()
+
+
+def lecam(real: Tensor, fake: Tensor, usual_real: Tensor, usual_fake: Tensor) -> Tensor:
+    """E (D(real) - α_F)² + E (D(fake) - α_R)².
+
+    Tseng et al. 2021, "Regularizing Generative Adversarial Networks under Limited Data", eq. 6.
+
+    Args:
+        real, fake: D's outputs.
+        usual_real, usual_fake: α_R and α_F, moving averages of D's mean output for each.
+    """
+    return (real.float() - usual_fake).square().mean() + (fake.float() - usual_real).square().mean()

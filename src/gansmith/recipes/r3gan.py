@@ -1,0 +1,53 @@
+"""Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline" (R3GAN).
+
+Relativistic pairing loss with R1 and R2, residual nets without normalisation, Adam without momentum, and schedules by
+a cosine over the run: learning rate, beta2, and the penalties' gamma, which falls tenfold (its table of
+hyper-parameters). Rates, widths and the penalties' cadence are what learns on a CPU in minutes (LOG.md).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gansmith.core.config import OptimConfig
+from gansmith.core.game import Game
+from gansmith.core.spec import Spec
+from gansmith.nets import r3gan
+from gansmith.recipes.conditioning import paired
+from gansmith.recipes.two_player import (
+    LossName,
+    OptimsConfig,
+    PenaltiesConfig,
+    PenaltyConfig,
+    TwoPlayerConfig,
+    two_player,
+)
+
+_OPTIM = OptimConfig(lr=1e-3, beta1=0.0, beta2=0.9, beta2_end=0.99, decay="cosine", lr_end=1e-4)
+_GAMMA = PenaltyConfig(weight=0.5, end=0.05, every=4)
+
+
+class Config(TwoPlayerConfig):
+    """The settings of `r3gan`."""
+
+    family: Literal["r3gan"] = "r3gan"
+    width: int = Field(16, ge=1)
+    """channels at full resolution, doubling towards 4x4, at most 8 times"""
+    blocks: int = Field(1, ge=1)
+    """residual blocks at each resolution; 2 in the paper"""
+    loss: LossName = "relativistic"
+    penalty: PenaltiesConfig = PenaltiesConfig(r1=_GAMMA, r2=_GAMMA)
+    optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)
+
+
+def build(config: Config, spec: Spec) -> Game:
+    """The game of a pair: one stage."""
+    pair = paired(
+        config,
+        spec,
+        make_g=lambda latent: r3gan.Generator(spec, latent, config.width, config.blocks),
+        make_d=lambda seen: r3gan.Discriminator(seen, config.width, config.blocks),
+    )
+    return two_player(config, pair.g, pair.d, pair.rules, {"train": 1.0})

@@ -1,0 +1,113 @@
+"""What helps any two-player family: settings, and the controls that feed them back from D's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from gansmith.core.clock import Clock
+from gansmith.core.config import Settings
+from gansmith.core.game import Nets
+from gansmith.losses.regularisers import lecam
+
+
+class AdaConfig(Settings):
+    """Adaptive discriminator augmentation (Karras 2020, "Training … with Limited Data")."""
+
+    target: float = Field(0.6, gt=-1, lt=1)
+    """the mean sign of D's outputs for reals that p is steered to (sec. 3)"""
+    kimg: float = Field(500.0, gt=0)
+    """thousands of images in which p can go from 0 to 1"""
+
+
+@dataclass
+class Ada:
+    """Raises the probability of augmentation while D is too sure of the reals, lowers it otherwise (sec. 3, r_t)."""
+
+    config: AdaConfig
+    p: Tensor = field(default_factory=lambda: torch.zeros(()))
+    images: int = 0
+
+    @torch.no_grad()
+    def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
+        step = (clock.images - self.images) / (1000 * self.config.kimg)
+        self.images = clock.images
+        if "D/sign" in stats:
+            overfits = (stats["D/sign"].float() - self.config.target).sign().to(self.p.device)
+            self.p = (self.p + overfits * step).clamp(0, 1)
+
+    def notes(self) -> dict[str, Tensor]:
+        return {"ada_p": self.p}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"p": self.p, "images": self.images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.p, self.images = state["p"], state["images"]
+
+
+@dataclass
+class LeCam:
+    """D's mean outputs for reals and fakes, averaged over steps, and what D pays for leaving them (Tseng 2021).
+
+    Attributes:
+        decay: of the average, per step; 0.99 in the paper's code.
+    """
+
+    decay: float = 0.99
+    real: Tensor = field(default_factory=lambda: torch.zeros(()))
+    fake: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
+        if "D/real" in stats:
+            self.real = torch.lerp(stats["D/real"].float(), self.real.to(stats["D/real"].device), self.decay)
+            self.fake = torch.lerp(stats["D/fake"].float(), self.fake.to(stats["D/fake"].device), self.decay)
+
+    def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
+        return lecam(real, fake, self.real.to(real.device), self.fake.to(real.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"real": self.real, "fake": self.fake}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.real, self.fake = state["real"], state["fake"]
+
+
+@dataclass
+class Balance:
+    """Lets the weaker player move more often: `lead` is how often more, for G where positive, for D where negative.
+
+    D's accuracy is the share of pairs (real, fake) that it ranks rightly, which every loss has. It is looked at every
+    `every` steps, so that a step seldom waits for the device.
+    """
+
+    target: float
+    every: int = 16
+    most: int = 3
+    lead: int = 0
+    accuracy: Tensor = field(default_factory=lambda: torch.tensor(0.5))
+
+    def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
+        if "D/accuracy" in stats:
+            now = stats["D/accuracy"].float()
+            self.accuracy = torch.lerp(self.accuracy.to(now.device), now, 1 / self.every)
+        if clock.step % self.every == 0:
+            stronger = 1 if self.accuracy.item() > self.target else -1
+            self.lead = max(-self.most, min(self.most, self.lead + stronger))
+
+    def for_g(self) -> int:
+        return max(0, self.lead)
+
+    def for_d(self) -> int:
+        return max(0, -self.lead)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lead": self.lead, "accuracy": self.accuracy}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.lead, self.accuracy = state["lead"], state["accuracy"]
