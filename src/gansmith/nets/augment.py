@@ -20,7 +20,7 @@ def _uniform(images: Tensor, low: float, high: float) -> Tensor:
     return torch.rand(len(images), 1, 1, 1, device=images.device) * (high - low) + low
 
 
-# ---- DiffAugment (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", sec. 3.2 and app. A)
+# ---- DiffAugment (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", sec. 3.2)
 
 
 def colour(images: Tensor) -> Tensor:
@@ -158,11 +158,8 @@ def _resampled(images: Tensor, maps: Tensor) -> Tensor:
 
     By gathering, not `grid_sample`, whose second derivative torch does not have.
     """
-    n, channels, h, w = images.shape
-    y, x = (
-        torch.arange(h, device=images.device).add(0.5).mul(2 / h).sub(1),
-        torch.arange(w, device=images.device).add(0.5).mul(2 / w).sub(1),
-    )
+    channels, h, w = images.shape[1:]
+    y, x = (torch.arange(side, device=images.device).add(0.5).mul(2 / side).sub(1) for side in (h, w))
     points = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(h, w, device=images.device)]).flatten(1)
     places = maps[:, :2] @ points
     column, row = (places[:, 0] + 1) * w / 2 - 0.5, (places[:, 1] + 1) * h / 2 - 0.5
@@ -183,7 +180,7 @@ def _mirrored(index: Tensor, side: int) -> Tensor:
 
 
 def _recoloured(images: Tensor, p: Tensor) -> Tensor:
-    """Brightness, contrast, luma flip; of images with three colours or more also hue and saturation, of the first three."""
+    """Brightness, contrast, luma flip; hue and saturation of the first three channels where there are three."""
 
     def each(values: Tensor) -> Tensor:
         return values[:, None, None, None]

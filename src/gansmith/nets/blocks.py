@@ -139,7 +139,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def spectrally_normed(net: Net) -> Net:
-    """Every weight of `net` divided by its largest singular value, by one power iteration a pass (Miyato 2018, alg. 1)."""
+    """Every weight of `net` divided by its largest singular value: a power iteration a pass (Miyato 2018, alg. 1)."""
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding | EqualConv2d):
             spectral_norm(module)
