@@ -1,2 +1,2 @@
 """What people do with GANs. ``configure``: a configuration from defaults, file and flags. ``run``: train, load, sample,
-evaluate. ``export``: samples as files."""
+evaluate. ``export``: samples as files. ``describe``: what a family's game consists of."""

@@ -16,8 +16,21 @@ FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help="See gansmith 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")]
 
 
-def families(json_: Json = False) -> None:
-    """List the families of GANs."""
+def families(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help="Tell all about this one. Default: list them.")
+    ] = None,
+    resolution: Annotated[int, typer.Option(help="Side of the images that FAMILY's nets are built for.")] = 32,
+    channels: Annotated[int, typer.Option(help="1 grey, 3 RGB, 4 RGBA.")] = 1,
+    json_: Json = False,
+) -> None:
+    """List the families of GANs, or print the game of one: its nets, players, moves, tricks and expected score."""
+    if name is not None:
+        from gansmith.apps.describe import describe
+
+        description = describe(name, resolution, channels)
+        show.as_json(description.to_json()) if json_ else show.game(description)
+        return
     from gansmith.recipes import FAMILIES
 
     if json_:

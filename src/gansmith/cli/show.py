@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from gansmith.apps.describe import Description, SettingRow
 
 
 def as_json(record: Any) -> None:
@@ -39,3 +42,44 @@ def scores(record: dict[str, Any]) -> None:
         print("protocol: " + ", ".join(f"{k} {v}" for k, v in told.items()))
         for warning in record["protocol"].get("warnings", []):
             print(f"warning: {warning}")
+
+
+def game(family: Description) -> None:
+    """A family's game, as tables one below the other."""
+    print(f"{family.name} ({family.paper}), {family.kind}: {family.summary}\nbuilt for {family.size}\n")
+    nets = [[net.name, f"{net.parameters:,}"] for net in family.nets]
+    table("", ["net", "parameters"], [*nets, ["all", f"{family.parameters:,}"]])
+    table(
+        "",
+        ["player", "nets", "optimiser", "learning rate", "betas", "decay"],
+        [[p.name, ", ".join(p.nets), *optimiser(p.optimiser)] for p in family.players],
+    )
+    rows = []
+    for stage in family.stages:
+        for i, move in enumerate(stage.moves):
+            where = [stage.name, f"{stage.share:.0%}"] if i == 0 else ["", ""]
+            rows.append([*where, move.player, move.loss, " + ".join(move.terms), str(move.every), str(move.repeats)])
+    table("", ["stage", "share", "move of", "loss", "terms", "every", "times"], rows)
+    settings("settings of its own", family.own)
+    settings("tricks in force", family.tricks)
+    rows = [[row.flag, row.meaning] for row in family.offered]
+    table("tricks to switch on", ["flag", "what it does"], rows)
+    print(f"samples are made with the average of {', '.join(family.averaged) or 'nothing'}")
+    for text in family.expected:
+        print(f"expected: {text}")
+
+
+def optimiser(record: dict[str, Any]) -> list[str]:
+    """An optimiser's kind, rate, betas and decay."""
+    end = record["lr_end"]
+    to = "" if record["decay"] == "constant" else f" to {end:g}"
+    betas = f"{record['beta1']:g}, {record['beta2']:g}"
+    if record["beta2_end"] is not None:
+        betas += f" to {record['beta2_end']:g}"
+    return [record["kind"], f"{record['lr']:g}", betas, record["decay"] + to]
+
+
+def settings(title: str, rows: list[SettingRow]) -> None:
+    """Settings with their values; nothing where there are none."""
+    if rows:
+        table(title, ["setting", "value", "what it does"], [[row.setting, str(row.value), row.meaning] for row in rows])
