@@ -1,7 +1,8 @@
 """Augmentation of what D sees, reals and fakes alike, through which gradients reach G.
 
-Functions of images (N, C, H, W) in [-1, 1] that give images of the same shape. They can be differentiated twice, as a
-penalty on D's gradients needs. Random numbers come from torch's global generator, one draw per image.
+Functions of images (N, C, H, W) in [-1, 1] that give images of the same shape, in fp32 or better. They can be
+differentiated twice, as a penalty on D's gradients needs. Random numbers come from torch's global generator, one draw
+per image. What has to do with colour leaves a fourth channel, alpha, alone.
 """
 
 from __future__ import annotations
@@ -15,21 +16,33 @@ from torch import Tensor
 Augmentation = Callable[[Tensor], Tensor]
 
 
-def _uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """One number per image, (N, 1, 1, 1)."""
-    return torch.rand(len(images), 1, 1, 1, device=images.device) * (high - low) + low
+def _precise(images: Tensor) -> Tensor:
+    """Images in fp32 or better: bf16 holds fewer grey levels than a picture has."""
+    return images.to(torch.promote_types(images.dtype, torch.float32))
+
+
+def _with_colours(images: Tensor, colours: Tensor) -> Tensor:
+    """Other values of the first three channels, the rest of `images`, channels last."""
+    whole = torch.cat([colours, images[:, 3:]], 1) if images.shape[1] > 3 else colours
+    return whole.contiguous(memory_format=torch.channels_last)
 
 
 # ---- DiffAugment (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", sec. 3.2)
 
 
+def _uniform(images: Tensor, low: float, high: float) -> Tensor:
+    """One number per image, (N, 1, 1, 1)."""
+    return torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype) * (high - low) + low
+
+
 def colour(images: Tensor) -> Tensor:
     """Brightness moved by U(-0.5, 0.5), saturation scaled by U(0, 2), contrast by U(0.5, 1.5)."""
-    images = images + _uniform(images, -0.5, 0.5)
-    grey = images.mean(1, keepdim=True)
-    images = torch.lerp(grey, images, _uniform(images, 0.0, 2.0)) if images.shape[1] > 1 else images
-    mean = images.mean((1, 2, 3), keepdim=True)
-    return torch.lerp(mean, images, _uniform(images, 0.5, 1.5))
+    images = _precise(images)
+    rgb = images[:, :3] + _uniform(images, -0.5, 0.5)
+    if rgb.shape[1] == 3:
+        rgb = torch.lerp(rgb.mean(1, keepdim=True), rgb, _uniform(images, 0.0, 2.0))
+    rgb = torch.lerp(rgb.mean((1, 2, 3), keepdim=True), rgb, _uniform(images, 0.5, 1.5))
+    return _with_colours(images, rgb)
 
 
 def translation(images: Tensor, ratio: float = 1 / 8) -> Tensor:
@@ -40,7 +53,7 @@ def translation(images: Tensor, ratio: float = 1 / 8) -> Tensor:
     inside = ((rows >= 0) & (rows < h))[:, None, :, None] & ((columns >= 0) & (columns < w))[:, None, None, :]
     images = images.gather(2, rows.clamp(0, h - 1)[:, None, :, None].expand_as(images))
     images = images.gather(3, columns.clamp(0, w - 1)[:, None, None, :].expand_as(images))
-    return images * inside
+    return (images * inside).contiguous(memory_format=torch.channels_last)
 
 
 def _shifted(n: int, side: int, most: int, images: Tensor) -> Tensor:
@@ -82,17 +95,26 @@ def ada_augment(images: Tensor, p: Tensor) -> Tensor:
     Args:
         p: scalar in [0, 1].
     """
-    return _recoloured(_resampled(images, _geometry(images, p)), p)
+    images = _precise(images)
+    # Products of matrices would be taken in bf16, which knows places only to half a pixel.
+    with torch.autocast(images.device.type, enabled=False):
+        return _recoloured(_resampled(images, _geometry(images, p)), p)
 
 
 def _happens(images: Tensor, p: Tensor) -> Tensor:
     """(N,) 1 where it happens, else 0."""
-    return (torch.rand(len(images), device=images.device) < p).float()
+    return (torch.rand(len(images), device=images.device) < p).to(images.dtype)
 
 
-def _normal(images: Tensor, deviation: float, p: Tensor) -> Tensor:
-    """(N,) N(0, deviation²) where it happens, else 0."""
-    return torch.randn(len(images), device=images.device) * deviation * _happens(images, p)
+def _draw(images: Tensor) -> Tensor:
+    """(N,) of N(0, 1)."""
+    return torch.randn(len(images), device=images.device, dtype=images.dtype)
+
+
+def _angle(images: Tensor, p: Tensor) -> Tensor:
+    """(N,) of U(-π, π) where it happens, else 0."""
+    turn = torch.rand(len(images), device=images.device, dtype=images.dtype) * 2 - 1
+    return turn * math.pi * _happens(images, p)
 
 
 def _whole(images: Tensor, choices: int, p: Tensor) -> Tensor:
@@ -102,7 +124,7 @@ def _whole(images: Tensor, choices: int, p: Tensor) -> Tensor:
 
 def _matrix(images: Tensor, a: Tensor | float, b: Tensor | float, c: Tensor | float, d: Tensor | float) -> Tensor:
     """(N, 3, 3) linear maps of the plane [[a, b], [c, d]]."""
-    made = torch.eye(3, device=images.device).repeat(len(images), 1, 1)
+    made = torch.eye(3, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
     made[:, 0, 0], made[:, 0, 1], made[:, 1, 0], made[:, 1, 1] = (
         torch.as_tensor(x, device=images.device) for x in (a, b, c, d)
     )
@@ -124,19 +146,13 @@ def _geometry(images: Tensor, p: Tensor) -> Tensor:
     pixel = 2 / images.shape[-1]
     flip = 1 - 2 * _whole(images, 2, p)
     quarter = _whole(images, 4, p) * (math.pi / 2)
-    reach = images.shape[-1] // 8
-    blit = [
-        torch.randint(-reach, reach + 1, (len(images),), device=images.device) * pixel * _happens(images, p)
-        for _ in range(2)
-    ]
-    scale = _normal(images, 0.2 * math.log(2), p).exp()
-    stretch = _normal(images, 0.2 * math.log(2), p).exp()
+    reach, is_moved = images.shape[-1] // 8, _happens(images, p)
+    blit = [torch.randint(-reach, reach + 1, (len(images),), device=images.device) * pixel * is_moved for _ in range(2)]
+    scale, stretch = ((0.2 * math.log(2) * _draw(images) * _happens(images, p)).exp() for _ in range(2))
     # Rotation before and after stretching: together they happen with probability p (app. B).
-    each = 1 - (1 - p).sqrt()
-    before, after = (
-        (torch.rand(len(images), device=images.device) * 2 - 1) * math.pi * _happens(images, each) for _ in range(2)
-    )
-    fraction = [_normal(images, 0.125, p) * 2 for _ in range(2)]
+    before, after = (_angle(images, 1 - (1 - p).sqrt()) for _ in range(2))
+    is_moved = _happens(images, p)
+    fraction = [0.125 * 2 * _draw(images) * is_moved for _ in range(2)]
     maps = (
         _matrix(images, flip, 0.0, 0.0, 1.0),
         _turn(images, quarter),
@@ -159,18 +175,20 @@ def _resampled(images: Tensor, maps: Tensor) -> Tensor:
     By gathering, not `grid_sample`, whose second derivative torch does not have.
     """
     channels, h, w = images.shape[1:]
-    y, x = (torch.arange(side, device=images.device).add(0.5).mul(2 / side).sub(1) for side in (h, w))
-    points = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(h, w, device=images.device)]).flatten(1)
+    y, x = (
+        torch.arange(side, device=images.device, dtype=images.dtype).add(0.5).mul(2 / side).sub(1) for side in (h, w)
+    )
+    points = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones_like(x).expand(h, w)]).flatten(1)
     places = maps[:, :2] @ points
     column, row = (places[:, 0] + 1) * w / 2 - 0.5, (places[:, 1] + 1) * h / 2 - 0.5
     left, top = column.floor(), row.floor()
-    flat, made = images.flatten(2), torch.zeros((), device=images.device)
+    flat, made = images.flatten(2), torch.zeros((), device=images.device, dtype=images.dtype)
     for dy in (0, 1):
         for dx in (0, 1):
             weight = (1 - (row - top - dy).abs()) * (1 - (column - left - dx).abs())
             index = _mirrored(top + dy, h) * w + _mirrored(left + dx, w)
             made = made + flat.gather(2, index[:, None].expand(-1, channels, -1)) * weight[:, None]
-    return made.unflatten(2, (h, w)).contiguous(memory_format=torch.channels_last)
+    return made.unflatten(2, (h, w))
 
 
 def _mirrored(index: Tensor, side: int) -> Tensor:
@@ -180,28 +198,26 @@ def _mirrored(index: Tensor, side: int) -> Tensor:
 
 
 def _recoloured(images: Tensor, p: Tensor) -> Tensor:
-    """Brightness, contrast, luma flip; hue and saturation of the first three channels where there are three."""
+    """Brightness, contrast, luma flip; of colours, hue and saturation too."""
 
     def each(values: Tensor) -> Tensor:
         return values[:, None, None, None]
 
-    images = images + each(_normal(images, 0.2, p))
-    images = images * each(_normal(images, 0.5 * math.log(2), p).exp())
-    luma = images[:, :3].mean(1, keepdim=True)
-    images = images - 2 * luma * each(_whole(images, 2, p))
-    if images.shape[1] < 3:
-        return images
-    rgb, rest = images[:, :3], images[:, 3:]
-    angle = (torch.rand(len(images), device=images.device) * 2 - 1) * math.pi * _happens(images, p)
+    rgb = images[:, :3] + each(0.2 * _draw(images) * _happens(images, p))
+    rgb = rgb * each((0.5 * math.log(2) * _draw(images) * _happens(images, p)).exp())
     luma = rgb.mean(1, keepdim=True)
-    rgb = luma + torch.einsum("nij,njhw->nihw", _about_grey(angle), rgb - luma)
-    rgb = luma + (rgb - luma) * each(_normal(images, math.log(2), p).exp())
-    return torch.cat([rgb, rest], 1)
+    flipped = -luma * (2 * each(_whole(images, 2, p)) - 1)
+    if rgb.shape[1] == 3:
+        chroma = torch.einsum("nij,njhw->nihw", _about_grey(_angle(images, p)), rgb - luma)
+        rgb = flipped + chroma * each((math.log(2) * _draw(images) * _happens(images, p)).exp())
+    else:
+        rgb = flipped
+    return _with_colours(images, rgb)
 
 
 def _about_grey(angle: Tensor) -> Tensor:
     """(N,) angles to rotations (N, 3, 3) about the axis of greys (Rodrigues)."""
     cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    ones = torch.full((3, 3), 1 / 3, device=angle.device)
-    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=angle.device) / math.sqrt(3)
-    return cos * torch.eye(3, device=angle.device) + (1 - cos) * ones + sin * cross
+    identity = torch.eye(3, device=angle.device, dtype=angle.dtype)
+    cross = angle.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    return cos * identity + (1 - cos) / 3 + sin * cross

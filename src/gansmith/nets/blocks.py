@@ -135,13 +135,25 @@ def pack(images: Tensor, size: int) -> Tensor:
     return packed.contiguous(memory_format=torch.channels_last)
 
 
+def unpack(packed: Tensor, size: int) -> Tensor:
+    """What `pack` was given."""
+    return packed.unflatten(1, (size, -1)).flatten(0, 1) if size > 1 else packed
+
+
 Net = TypeVar("Net", bound=nn.Module)
 
 
 def spectrally_normed(net: Net) -> Net:
-    """Every weight of `net` divided by its largest singular value: a power iteration a pass (Miyato 2018, alg. 1)."""
+    """Every weight of `net` divided by its largest singular value: a power iteration a pass (Miyato 2018, alg. 1).
+
+    An equalised layer's own scale becomes 1. Weights that are zero, which have no direction, become N(0, 0.02²).
+    """
     for module in list(net.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding | EqualConv2d):
+            if isinstance(module, EqualConv2d):
+                module.scale = 1.0
+            if not module.weight.is_meta and not module.weight.any():
+                nn.init.normal_(module.weight, 0.0, 0.02)
             spectral_norm(module)
     return net
 

@@ -42,14 +42,14 @@ class BiasedLeaky(nn.Module):
 
 
 class Block(nn.Module):
-    """x + W3 act(W2 act(W1 x)): expansion twofold, groups of 16 channels in W2 (Huang 2024, sec. 4 and app. D)."""
+    """x + W3 act(W2 act(W1 x)): twice as wide inside, W2 in groups of 16 channels or more (Huang 2024, sec. 4)."""
 
     def __init__(self, channels: int, depth: int):
         super().__init__()
         inner = 2 * channels
         # Fix-up: L blocks of m = 3 layers, each scaled by L^(-1 / (2m - 2)); the last one is zero.
         gain = math.sqrt(2 / (1 + SLOPE**2)) * depth**-0.25
-        groups = max(1, inner // GROUP)
+        groups = next(n for n in range(max(1, inner // GROUP), 0, -1) if inner % n == 0)
         self.layers = nn.Sequential(
             conv(channels, inner, 1, gain),
             BiasedLeaky(inner),

@@ -18,4 +18,4 @@ class Config(dcgan.Config):
     """The settings of `cgan`."""
 
     family: Literal["cgan"] = "cgan"  # type: ignore[assignment]
-    conditioning: Literal["none", "concat", "projection"] = "projection"
+    conditioning: Literal["none", "concat", "projection", "acgan"] = "projection"

@@ -1,4 +1,7 @@
-"""What helps any two-player family: settings, and the controls that feed them back from D's outputs."""
+"""What helps any two-player family: settings, and the controls that feed them back from D's outputs.
+
+A control that a resumed run did not have before begins anew.
+"""
 
 from __future__ import annotations
 
@@ -27,28 +30,32 @@ class AdaConfig(Settings):
 
 @dataclass
 class Ada:
-    """Raises the probability of augmentation while D is too sure of the reals, lowers it otherwise (sec. 3, r_t)."""
+    """Raises the probability of augmentation while D is too sure of the reals, lowers it otherwise (sec. 3, r_t).
+
+    Attributes:
+        p: the probability.
+        images: where the clock stood when p last moved; None until it is known.
+        player: whose outputs are looked at; so too below.
+    """
 
     config: AdaConfig
     p: Tensor = field(default_factory=lambda: torch.zeros(()))
-    images: int = 0
+    images: int | None = 0
+    player: str = "D"
 
     @torch.no_grad()
     def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
-        step = (clock.images - self.images) / (1000 * self.config.kimg)
+        step = (clock.images - (clock.images if self.images is None else self.images)) / (1000 * self.config.kimg)
         self.images = clock.images
-        if "D/sign" in stats:
-            overfits = (stats["D/sign"].float() - self.config.target).sign().to(self.p.device)
-            self.p = (self.p + overfits * step).clamp(0, 1)
-
-    def notes(self) -> dict[str, Tensor]:
-        return {"ada_p": self.p}
+        if f"{self.player}/sign" in stats:
+            sign = stats[f"{self.player}/sign"].float()
+            self.p = (self.p.to(sign.device) + (sign - self.config.target).sign() * step).clamp(0, 1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"p": self.p, "images": self.images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.p, self.images = state["p"], state["images"]
+        self.p, self.images = state.get("p", self.p), state.get("images")
 
 
 @dataclass
@@ -56,26 +63,33 @@ class LeCam:
     """D's mean outputs for reals and fakes, averaged over steps, and what D pays for leaving them (Tseng 2021).
 
     Attributes:
-        decay: of the average, per step; 0.99 in the paper's code.
+        decay: of the average, per step; 0.99 in the paper's code. Of the first steps it is the plain mean.
+        steps: how many are in the average.
     """
 
     decay: float = 0.99
     real: Tensor = field(default_factory=lambda: torch.zeros(()))
     fake: Tensor = field(default_factory=lambda: torch.zeros(()))
+    steps: int = 0
+    player: str = "D"
 
     def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
-        if "D/real" in stats:
-            self.real = torch.lerp(stats["D/real"].float(), self.real.to(stats["D/real"].device), self.decay)
-            self.fake = torch.lerp(stats["D/fake"].float(), self.fake.to(stats["D/fake"].device), self.decay)
+        if f"{self.player}/real" in stats:
+            self.steps += 1
+            keep = min(self.decay, 1 - 1 / self.steps)
+            real, fake = stats[f"{self.player}/real"].float(), stats[f"{self.player}/fake"].float()
+            self.real = torch.lerp(real, self.real.to(real.device), keep)
+            self.fake = torch.lerp(fake, self.fake.to(fake.device), keep)
 
     def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
         return lecam(real, fake, self.real.to(real.device), self.fake.to(real.device))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"real": self.real, "fake": self.fake}
+        return {"real": self.real, "fake": self.fake, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.real, self.fake = state["real"], state["fake"]
+        self.real, self.fake = state.get("real", self.real), state.get("fake", self.fake)
+        self.steps = state.get("steps", self.steps)
 
 
 @dataclass
@@ -91,10 +105,11 @@ class Balance:
     most: int = 3
     lead: int = 0
     accuracy: Tensor = field(default_factory=lambda: torch.tensor(0.5))
+    player: str = "D"
 
     def after_step(self, nets: Nets, clock: Clock, stats: Mapping[str, Tensor]) -> None:
-        if "D/accuracy" in stats:
-            now = stats["D/accuracy"].float()
+        if f"{self.player}/accuracy" in stats:
+            now = stats[f"{self.player}/accuracy"].float()
             self.accuracy = torch.lerp(self.accuracy.to(now.device), now, 1 / self.every)
         if clock.step % self.every == 0:
             stronger = 1 if self.accuracy.item() > self.target else -1
@@ -110,4 +125,4 @@ class Balance:
         return {"lead": self.lead, "accuracy": self.accuracy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.lead, self.accuracy = state["lead"], state["accuracy"]
+        self.lead, self.accuracy = state.get("lead", self.lead), state.get("accuracy", self.accuracy)

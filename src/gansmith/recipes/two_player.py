@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -32,7 +31,7 @@ from gansmith.losses.adversarial import AdversarialLoss, loss_named, smoothed
 from gansmith.losses.penalties import clip_weights, penalty_named
 from gansmith.losses.regularisers import drift
 from gansmith.nets.augment import ada_augment, diff_augment
-from gansmith.nets.blocks import pack
+from gansmith.nets.blocks import pack, unpack
 from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam
 
 LossName = Literal["minimax", "nonsaturating", "least-squares", "wasserstein", "hinge", "relativistic"]
@@ -54,7 +53,7 @@ class PenaltyConfig(Settings):
 
 
 class PenaltiesConfig(Settings):
-    """What D pays for the size of its gradients. ``penalty.r1=1`` is short for ``penalty.r1.weight=1``."""
+    """What D pays for the size of its gradients. ``penalty.r1=1``: that weight, at every step, to the end."""
 
     gp: PenaltyConfig = PenaltyConfig()
     """gradient penalty, two-sided (Gulrajani 2017); 10 in the paper"""
@@ -67,7 +66,7 @@ class PenaltiesConfig(Settings):
     drift: float = Field(0.0, ge=0)
     """squared output for reals (Karras 2018, sec. A.1; 0.001 there), which keeps a critic near zero"""
     lecam: float = Field(0.0, ge=0)
-    """distance of outputs from their averages for the other kind (Tseng 2021; 0.3 to 3 there), for little data"""
+    """distance of outputs from their averages for the other kind (Tseng 2021; 0.3 there), for little data"""
     clip: float = Field(0.0, ge=0)
     """clips D's weights to ± this after every update (Arjovsky 2017, 0.01 in the paper); 0 does not"""
 
@@ -108,7 +107,7 @@ class TwoPlayerConfig(Config):
     minibatch: Literal["none", "stddev", "discrimination"] = "none"
     """what D is told of the whole batch: its spread (Karras 2018) or nearness of pairs (Salimans 2016)"""
     spectral_norm: bool = False
-    """every layer of D divided by its largest singular value (Miyato 2018)"""
+    """every layer of D divided by its largest singular value (Miyato 2018); norms in D undo it, so d_norm=none"""
     penalty: PenaltiesConfig = PenaltiesConfig()
     n_critic: int = Field(1, ge=1)
     """D's updates for each of G's"""
@@ -170,7 +169,8 @@ class Rules:
         reals: (batch, clock) -> the real images that D sees.
         conditions: (batch, or a request for samples) -> what both nets are told. Fakes are made for the labels of the
             batch, so that D sees as many of each class among fakes as among reals.
-        view: (images, clock) -> what D sees of them: noise, augmentation, packing.
+        view: (images, clock) -> what D sees of them: noise, augmentation.
+        pack: how many of these D judges at once; N is the number of packs in what D says.
         aside: (opinion, conditions) -> what both players pay beside the game, such as for the class.
     """
 
@@ -180,6 +180,7 @@ class Rules:
     reals: Callable[[Batch, Clock], Tensor] = _reals
     conditions: Callable[[Batch | Request], Conditions] = unconditional
     view: Callable[[Tensor, Clock], Tensor] = _view
+    pack: int = 1
     aside: Callable[[Opinion, Conditions], dict[str, Tensor]] = _aside
 
     def fakes(self, turn: Turn) -> Tensor:
@@ -189,7 +190,8 @@ class Rules:
 
     def opinion(self, turn: Turn, images: Tensor) -> Opinion:
         """What D says to its view of `images`."""
-        said = self.judge(turn.nets, self.view(images, turn.clock), self.conditions(turn.batch), turn.clock)
+        seen = pack(self.view(images, turn.clock), self.pack)
+        said = self.judge(turn.nets, seen, self.conditions(turn.batch), turn.clock)
         return Opinion(*said) if isinstance(said, tuple) else Opinion(said)
 
     def logits(self, turn: Turn, images: Tensor) -> Tensor:
@@ -210,7 +212,7 @@ class GeneratorLoss:
 
     def __call__(self, turn: Turn) -> Outcome:
         fake = self.rules.fakes(turn)
-        turn.made["fake"] = fake.detach()
+        turn.made.setdefault("fake", fake.detach())  # of the step's first batch, as D's first move is
         real = self.rules.logits(turn, self.rules.reals(turn.batch, turn.clock)) if self.loss.paired else None
         opinion = self.rules.opinion(turn, fake)
         return Outcome({"loss": self.loss.g(opinion.logits, real), **self.rules.aside_of(turn, opinion)})
@@ -236,24 +238,29 @@ class DiscriminatorLoss:
         images = self.rules.reals(turn.batch, turn.clock)
         fakes = self._take_fakes(turn)
         real, fake = self.rules.opinion(turn, images), self.rules.opinion(turn, fakes)
-        terms = {"loss": self.loss.d(real.logits, fake.logits), **self.rules.aside_of(turn, real)}
+        terms = {"loss": self.loss.d(real.logits, fake.logits)}
+        for_fakes = self.rules.aside_of(turn, fake)
+        terms |= {name: term + for_fakes[name] for name, term in self.rules.aside_of(turn, real).items()}
         for name, regulariser in self.regularisers.items():
             terms[name] = regulariser(real.logits, fake.logits)
-        critic = partial(self.rules.logits, turn)
+        size = self.rules.pack
+
+        def critic(packed: Tensor) -> Tensor:
+            return self.rules.logits(turn, unpack(packed, size))
+
         for name, penalty in self.penalties.items():
             if turn.clock.step % penalty.every == 0:
                 scale = penalty.at(turn.clock.progress) * penalty.every
-                terms[name] = scale * penalty_named(name).function(critic, images, fakes)
-        return Outcome(terms, self._notes(real.logits.detach(), fake.logits.detach()))
+                terms[name] = scale * penalty_named(name).function(critic, pack(images, size), pack(fakes, size))
+        return Outcome(terms, self._notes(real.logits.detach().float(), fake.logits.detach().float()))
 
     def _notes(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        return {
-            "real": real.mean(),
-            "fake": fake.mean(),
-            "accuracy": (real > fake).float().mean(),
-            "sign": (real - self.loss.middle).sign().mean(),
-            **{name: read() for name, read in self.watched.items()},
-        }
+        notes = {"real": real.mean(), "fake": fake.mean(), "accuracy": (real > fake).float().mean()}
+        if self.loss.is_critic:
+            notes["distance"] = notes["real"] - notes["fake"]
+        elif not self.loss.paired:
+            notes["sign"] = (real - self.loss.middle).sign().mean()
+        return notes | {name: read() for name, read in self.watched.items()}
 
     def _take_fakes(self, turn: Turn) -> Tensor:
         """Those that G left in this step, once; a critic that moves again makes its own."""
@@ -268,22 +275,36 @@ def normal_latents(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
     return lambda n, generator: torch.randn(n, *shape, generator=generator)
 
 
-def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules, shares: dict[str, float]) -> Game:
-    """The game of a generator and a discriminator.
+@dataclass(frozen=True)
+class Duel:
+    """A generator against a discriminator: a whole game, or one level of a pyramid.
+
+    Attributes:
+        players, controls: by name.
+        moves: G's, then D's.
+    """
+
+    players: Mapping[str, Player]
+    moves: tuple[Move, Move]
+    controls: Mapping[str, Control]
+
+
+def duel(config: TwoPlayerConfig, rules: Rules, mark: str = "") -> Duel:
+    """The players of the nets ``G`` and ``D``, or, with a mark, of ``G8`` and ``D8``, as configured.
 
     Args:
         config: loss, penalties, tricks, optimisers, cadence.
-        g, d: the nets.
         rules: how they see each other; the view is added here, by the configuration.
-        shares: name and share of each stage; all stages play the same moves, by the clock.
+        mark: ends the names of nets, players and controls.
 
     Raises:
         ConfigError: settings that do not go together.
     """
+    g, d = f"G{mark}", f"D{mark}"
     loss = config.adversarial()
     check_tricks(config, loss)
-    ada, balance, means = Ada(config.ada), Balance(config.balance), LeCam()
-    seen = replace(rules, view=view(config, ada))
+    ada, balance, means = Ada(config.ada, player=d), Balance(config.balance, player=d), LeCam(player=d)
+    seen = replace(rules, view=view(config, ada), pack=config.pack)
     controls: dict[str, tuple[bool, Control]] = {
         "ada": (config.augment == "ada", ada),
         "balance": (config.balance > 0, balance),
@@ -303,21 +324,42 @@ def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules
     )
     by_g, by_d = (balance.for_g, balance.for_d) if config.balance else (no_extra, no_extra)
     moves = (
-        Move("G", GeneratorLoss(seen, loss), repeats=config.n_generator, extra=by_g),
-        Move("D", d_loss, repeats=config.n_critic, extra=by_d),
+        Move(g, GeneratorLoss(seen, loss), repeats=config.n_generator, extra=by_g),
+        Move(d, d_loss, repeats=config.n_critic, extra=by_d),
     )
     project = clip_weights(config.penalty.clip) if config.penalty.clip else None
+    return Duel(
+        players={g: Player((g,), config.optim.g), d: Player((d,), config.optim.d, project)},
+        moves=moves,
+        controls={f"{name}{mark}": control for name, (is_used, control) in controls.items() if is_used},
+    )
+
+
+def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules, shares: dict[str, float]) -> Game:
+    """The game of a generator and a discriminator.
+
+    Args:
+        config: see `duel`.
+        g, d: the nets.
+        rules: how they see each other.
+        shares: name and share of each stage; all stages play the same moves, by the clock.
+
+    Raises:
+        ConfigError: settings that do not go together.
+    """
+    pair = duel(config, rules)
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:
         return rules.generate(nets, latents * request.truncation, rules.conditions(request), clock)
 
     return Game(
         nets=nn.ModuleDict({"G": g, "D": d}),
-        players={"G": Player(("G",), config.optim.g), "D": Player(("D",), config.optim.d, project)},
-        stages=tuple(Stage(name, moves, share) for name, share in shares.items()),
+        players=pair.players,
+        stages=tuple(Stage(name, pair.moves, share) for name, share in shares.items()),
         sampler=Sampler(normal_latents(*rules.latent), images),
         averaged=("G",),
-        controls={name: control for name, (is_used, control) in controls.items() if is_used},
+        controls=pair.controls,
+        conditional=config.conditioning != "none",
     )
 
 
@@ -327,7 +369,7 @@ def scaled(weight: float, function: Callable[[Tensor, Tensor], Tensor]) -> Calla
 
 
 def view(config: TwoPlayerConfig, ada: Ada) -> Callable[[Tensor, Clock], Tensor]:
-    """What D sees of images: augmented, noisy, packed, in this order."""
+    """What D sees of images: augmented, then noisy."""
     augmented: dict[str, Callable[[Tensor], Tensor]] = {
         "none": lambda images: images,
         "diffaugment": diff_augment,
@@ -337,7 +379,7 @@ def view(config: TwoPlayerConfig, ada: Ada) -> Callable[[Tensor, Clock], Tensor]
     def seen(images: Tensor, clock: Clock) -> Tensor:
         images = augmented[config.augment](images)
         sigma = config.instance_noise * (1 - clock.progress)
-        return pack(images + sigma * torch.randn_like(images) if sigma else images, config.pack)
+        return images + sigma * torch.randn_like(images) if sigma else images
 
     return seen
 
@@ -350,7 +392,8 @@ def check_tricks(config: TwoPlayerConfig, loss: AdversarialLoss) -> None:
         raise ConfigError("pack: D cannot judge several images at once that are of several classes; conditioning=none")
     if config.augment == "ada" and (loss.paired or loss.is_critic):
         raise ConfigError(f"augment=ada: needs the sign of D's outputs, which {loss.name} leaves open; diffaugment")
-    if config.penalty.gp.weight and getattr(config, "d_norm", "") == "batch":
+    has_batch_norm = getattr(config, "network", "") == "dcgan" and getattr(config, "d_norm", "") == "batch"
+    if config.penalty.gp.weight and has_batch_norm:
         raise ConfigError(
             "penalty.gp: a penalty on each image's gradient has no meaning where batch norm mixes the images of a "
             "batch (Gulrajani 2017, sec. 4); --set d_norm=layer"

@@ -56,11 +56,11 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     """Losses, D's outputs and the quick Fréchet distance against images seen. Needs matplotlib (extra `plots`)."""
     from matplotlib.figure import Figure
 
-    losses = [key for key in _keys(rows) if key.endswith(("/loss", "/gp", "/r1", "/r2", "/dragan"))]
-    outputs = [key for key in _keys(rows) if key.endswith(("/real", "/fake"))]
     panels = [
-        ("loss", losses),
-        ("mean output of D", outputs),
+        ("loss", _ending(rows, "loss", "class", "gp", "r1", "r2", "dragan", "drift", "lecam")),
+        ("mean output of D", _ending(rows, "real", "fake")),
+        ("critic's estimate of the distance", _ending(rows, "distance")),
+        ("ADA's p", _ending(rows, "ada_p")),
         ("Fréchet distance, 1,000 samples", ["quick/frechet"] if "quick/frechet" in _keys(rows) else []),
     ]
     panels = [(label, keys) for label, keys in panels if keys]
@@ -85,6 +85,11 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
 
 def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _ending(rows: Sequence[dict[str, Any]], *names: str) -> list[str]:
+    """The keys of any player's figures of these names."""
+    return [key for key in _keys(rows) if key.partition("/")[2] in names]
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
