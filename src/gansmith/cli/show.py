@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from gansmith.apps.describe import Description, SettingRow
@@ -19,7 +19,7 @@ def as_json(record: Any) -> None:
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout."""
-    made = Table(*columns, title=title or None, title_justify="left")
+    made = Table(*(Column(name, overflow="fold") for name in columns), title=title or None, title_justify="left")
     for row in rows:
         made.add_row(*row)
     Console().print(made)
