@@ -31,10 +31,11 @@ from gansmith.training.session import Session
 
 FILE = Path(__file__).with_name("dcgan.json")
 STEPS, EARLY, WINDOW = 60, 20, 10
-OPTIM = {"kind": "adam", "lr": 5e-4, "beta1": 0.5, "beta2": 0.999, "decay": "linear"}
+OPTIM = {"kind": "adam", "lr": 5e-4, "beta1": 0.5, "beta2": 0.999, "decay": "linear", "warm_up": 0.0, "clip": 0.0}
 SETTINGS = {
     "train": {"batch": 16, "seed": 7},
     "ema": {"half_life_kimg": 0.5, "ramp_up": 0.05},
+    "conditioning": "none",
     "network": "dcgan",
     "latent": 16,
     "g_width": 8,
@@ -43,8 +44,15 @@ SETTINGS = {
     "loss": "nonsaturating",
     "label_smoothing": 0.1,
     "instance_noise": 0.0,
-    "penalty": {"r1": {"weight": 0.1, "every": 4}},
+    "augment": "none",
+    "dropout": 0.0,
+    "pack": 1,
+    "minibatch": "none",
+    "spectral_norm": False,
+    "penalty": {"r1": {"weight": 0.1, "every": 4, "end": None}, "drift": 0.0, "lecam": 0.0, "clip": 0.0},
     "n_critic": 1,
+    "n_generator": 1,
+    "balance": 0.0,
     "optim": {"g": OPTIM, "d": OPTIM},
 }
 

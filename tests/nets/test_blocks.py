@@ -84,7 +84,7 @@ def test_a_step_moves_equalised_weights_alike_whatever_the_fan_in() -> None:
 
 
 def test_the_perceptrons_discriminator() -> None:
-    d = mlp.Discriminator(Spec(16, 1, 16, 16), 4)
+    d = mlp.Discriminator(Spec(16, 1, 16, 16), 4, dropout=0.5)
     assert [type(layer) for layer in d.layers] == [nn.Flatten, Maxout, nn.Dropout, Maxout, nn.Dropout, nn.Linear]
     images = torch.randn(8, 1, 16, 16)
     assert not torch.equal(d(images), d(images)), "dropout acts in training"

@@ -110,7 +110,7 @@ def told(family: str, conditioning: str) -> Config:
     return family_named(family).config(family=family, conditioning=conditioning)
 
 
-@pytest.mark.parametrize("conditioning", ["concat", "projection"])
+@pytest.mark.parametrize("conditioning", ["concat", "projection", "acgan"])
 @pytest.mark.parametrize("family", two_players)
 def test_without_classes_conditioning_is_refused(family: str, conditioning: str) -> None:
     with pytest.raises(ConfigError, match=rf"conditioning={conditioning}: the data has 0 classes; class sub-folders"):

@@ -22,7 +22,7 @@ from gansmith.training.session import Session
 
 two_players = [name for name, family in FAMILIES.items() if "conditioning" in family.config.model_fields]
 every = pytest.mark.parametrize(
-    ("family", "conditioning"), [(name, how) for name in two_players for how in ("concat", "projection")]
+    ("family", "conditioning"), [(name, how) for name in two_players for how in ("concat", "projection", "acgan")]
 )
 
 

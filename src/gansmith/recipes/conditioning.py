@@ -41,7 +41,7 @@ def by_label(asked: Batch | Request) -> Conditions:
 
 
 def named_rightly(opinion: Opinion, conditions: Conditions) -> dict[str, Tensor]:
-    """What both players pay for the class that D names (Odena et al. 2017, eq. 3)."""
+    """What both players pay for the class that D names, D of reals and of fakes (Odena et al. 2017, eq. 3)."""
     assert opinion.classes is not None
     return {"class": cross_entropy(opinion.classes.float(), conditions[0])}
 
@@ -63,9 +63,19 @@ def paired(
     """
     how, classes = config.conditioning, len(spec.classes)
     rules = Rules((config.latent,))
-    if how != "none":
+    if how == "none":
+        g = make_g(config.latent)
+    else:
         check_classes(how, classes)
-        rules = replace(rules, conditions=by_label)
+        rules = replace(rules, conditions=by_label, aside=named_rightly if how == "acgan" else rules.aside)
+        takes_labels = how == "projection" and make_class_g
+        g = takes_labels(classes) if takes_labels else ConcatGenerator(make_g(config.latent + classes), classes)
+    return Pair(g, told_d(config, spec, make_d), rules)
+
+
+def told_d(config: TwoPlayerConfig, spec: Spec, make_d: MakeD) -> nn.Module:
+    """D that is told the class, or names it, and is dressed as configured."""
+    how, classes = config.conditioning, len(spec.classes)
     channels = spec.channels * config.pack + (classes if how == "concat" else 0)
     d = with_minibatch(config, make_d(replace(spec, channels=channels)))
     if how == "concat":
@@ -74,14 +84,7 @@ def paired(
         d = ProjectionDiscriminator(d, classes, d.width)  # type: ignore[arg-type]
     elif how == "acgan":
         d = AuxiliaryDiscriminator(d, classes, d.width)  # type: ignore[arg-type]
-        rules = replace(rules, aside=named_rightly)
-    if how == "none":
-        g = make_g(config.latent)
-    elif how == "projection" and make_class_g:
-        g = make_class_g(classes)
-    else:
-        g = ConcatGenerator(make_g(config.latent + classes), classes)
-    return Pair(g, spectrally_normed(d) if config.spectral_norm else d, rules)
+    return spectrally_normed(d) if config.spectral_norm else d
 
 
 def with_minibatch(config: TwoPlayerConfig, d: nn.Module) -> nn.Module:
