@@ -144,6 +144,22 @@ class Sampler:
 
 
 @dataclass(frozen=True)
+class Autoencoder:
+    """How a game that has an encoder takes images apart; nets in eval mode, images (N, C, R, R) in [-1, 1].
+
+    Attributes:
+        encode: (nets, images) -> codes (N, latent).
+        reconstruct: (nets, images) -> images, from their codes alone.
+        grid: (nets, side) -> side² images that show the prior of codes of two numbers, row by row from the top; None
+            where codes are longer.
+    """
+
+    encode: Callable[[Nets, Tensor], Tensor]
+    reconstruct: Callable[[Nets, Tensor], Tensor]
+    grid: Callable[[Nets, int], Tensor] | None = None
+
+
+@dataclass(frozen=True)
 class Game:
     """A family of GANs, at one size. All names are checked when it is built.
 
@@ -154,6 +170,8 @@ class Game:
         sampler: how to make images from the averaged nets.
         averaged: names of the nets whose exponential moving average is kept, and sampled from.
         controls: act between steps, by name.
+        conditional: whether the sampler heeds the labels of a request.
+        autoencoder: how it encodes images, where it does.
     """
 
     nets: nn.ModuleDict
@@ -162,6 +180,8 @@ class Game:
     sampler: Sampler
     averaged: tuple[str, ...] = ()
     controls: Mapping[str, Control] = field(default_factory=dict)
+    conditional: bool = False
+    autoencoder: Autoencoder | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(stage.moves for stage in self.stages):

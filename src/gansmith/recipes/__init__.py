@@ -57,7 +57,11 @@ FAMILIES = {
         Family("wgan", "Arjovsky 2017", _NOISE, "a critic that estimates a distance; weights clipped", "wgan"),
         Family("wgan-gp", "Gulrajani 2017", _NOISE, "steady: a critic with a gradient penalty", "wgan_gp"),
         Family("r3gan", "Huang 2024", _NOISE, "the modern baseline: relativistic loss, R1 and R2, no norms", "r3gan"),
+        Family("lapgan", "Denton 2015", _NOISE, "a small image first, then the detail of each doubling", "lapgan"),
         Family("progan", "Karras 2018", _NOISE, "grows from coarse to fine, fading each size in", "progan"),
+        Family(
+            "stylegan", "Karras 2019, 2020", _NOISE, "a style for each layer: images that can be edited", "stylegan"
+        ),
         Family("aae", "Makhzani 2016", _NOISE, "an autoencoder whose code is shaped by a discriminator", "aae"),
     )
 }
