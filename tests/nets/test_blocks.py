@@ -10,8 +10,21 @@ import torch
 from torch import nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets import mlp
-from gansmith.nets.blocks import EqualConv2d, Maxout, MinibatchStddev, PixelNorm, levels
+from gansmith.nets import dcgan, mlp, progan, r3gan
+from gansmith.nets.blocks import (
+    EqualConv2d,
+    Maxout,
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    PixelNorm,
+    Reshaped,
+    Upfront,
+    levels,
+    pack,
+    spectrally_normed,
+    unpack,
+)
+from gansmith.nets.conditional import ProjectionDiscriminator
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +103,105 @@ def test_the_perceptrons_discriminator() -> None:
     assert not torch.equal(d(images), d(images)), "dropout acts in training"
     d.eval()
     assert torch.equal(d(images), d(images))
+
+
+# ---- of the whole batch
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@torch.no_grad()
+def test_minibatch_discrimination_against_a_loop(n: int) -> None:
+    layer, x = MinibatchDiscrimination(6, kernels=3, size=2), torch.randn(n, 6)
+    assert layer.kernels == 3
+    expected = torch.zeros(n, 3)
+    for b in range(3):
+        rows = [layer.map.weight[2 * b : 2 * b + 2] @ x[i] for i in range(n)]
+        for i in range(n):
+            expected[i, b] = sum(math.exp(-(rows[i] - rows[j]).abs().sum()) for j in range(n) if j != i)
+    y = layer(x)
+    assert torch.equal(y[:, :6], x)
+    torch.testing.assert_close(y[:, 6:], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_minibatch_discrimination_tells_a_collapsed_batch() -> None:
+    layer = MinibatchDiscrimination(64)
+    same = layer(torch.randn(1, 64).expand(8, -1))[:, 64:]
+    torch.testing.assert_close(same, torch.full_like(same, 7.0))
+    assert layer(torch.randn(8, 64))[:, 64:].mean() < 2
+
+
+def discriminators() -> dict[str, tuple[nn.Module, tuple[float, ...]]]:
+    spec = Spec(16, 3, 16, 16)
+    return {
+        "dcgan": (dcgan.Discriminator(spec, 4, "none"), ()),
+        "mlp": (mlp.Discriminator(spec, 8), ()),
+        "progan": (progan.Discriminator(spec, 4), (1.5,)),
+        "r3gan": (r3gan.Discriminator(spec, 4, 1), ()),
+    }
+
+
+@pytest.mark.parametrize("name", ["dcgan", "mlp", "progan", "r3gan"])
+@pytest.mark.parametrize("kind", ["stddev", "discrimination"])
+def test_any_discriminator_can_be_told_of_the_batch(name: str, kind: str) -> None:
+    net, rest = discriminators()[name]
+    layer, added = {
+        "stddev": (Reshaped(MinibatchStddev()), 1),
+        "discrimination": (MinibatchDiscrimination(net.width), 16),
+    }[kind]
+    told = Upfront(net, layer, added)
+    images = torch.randn(4, 3, 16, 16)
+    assert told(images, *rest).shape == (4,)
+    assert told.features(images, *rest).shape == (4, told.width)
+    assert told.width == net.width + added
+    torch.testing.assert_close(told.head(told.features(images, *rest)), told(images, *rest))
+    torch.testing.assert_close(told.features(images, *rest)[:, : net.width], net.features(images, *rest))
+    told(images, *rest).sum().backward()
+    assert all(p.grad is not None for p in told.last.parameters())
+    assert told.last.weight.grad[0, net.width :].any(), "what it is told counts"
+
+
+# ---- packs
+
+
+def test_a_pack_holds_neighbouring_images_channel_behind_channel() -> None:
+    images = torch.randn(6, 3, 4, 4)
+    packed = pack(images, 2)
+    assert packed.shape == (3, 6, 4, 4)
+    for i in range(3):
+        assert torch.equal(packed[i], torch.cat([images[2 * i], images[2 * i + 1]]))
+    assert torch.equal(unpack(packed, 2), images)
+    assert pack(images, 1) is images
+    assert unpack(images, 1) is images
+    assert packed.is_contiguous(memory_format=torch.channels_last)
+
+
+# ---- spectral norm
+
+
+def largest(module: nn.Module) -> float:
+    """The largest singular value of a layer's weight in use."""
+    weight = module.weight * getattr(module, "scale", 1.0)
+    return torch.linalg.matrix_norm(weight.detach().flatten(1), 2).item()
+
+
+@pytest.mark.parametrize("name", ["dcgan", "mlp", "progan", "r3gan"])
+def test_spectral_norm_makes_the_largest_singular_value_one(name: str) -> None:
+    net, rest = discriminators()[name]
+    d = spectrally_normed(ProjectionDiscriminator(Upfront(net, Reshaped(MinibatchStddev()), 1), 3, net.width + 1))
+    images, labels = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])
+    for _ in range(30):
+        assert torch.isfinite(d(images, labels, *rest)).all()
+    layers = [m for m in d.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.Embedding | EqualConv2d)]
+    assert len(layers) >= 3
+    d.eval()
+    for layer in layers:
+        assert largest(layer) == pytest.approx(1, abs=0.05), layer
+
+
+def test_spectral_norm_leaves_a_gradient_and_works_without_memory() -> None:
+    net, _ = discriminators()["dcgan"]
+    spectrally_normed(net)(torch.randn(2, 3, 16, 16)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+    with torch.device("meta"):
+        for net, _ in discriminators().values():
+            spectrally_normed(net)
