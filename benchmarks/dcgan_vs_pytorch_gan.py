@@ -14,87 +14,50 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import gansmith
-from gansmith.apps.run import pictures_of
-from gansmith.core.config import DataConfig
-from gansmith.data import open_data
-from gansmith.metrics import evaluate, extractor
+from common import COUNT, RESULTS, FashionMnist, machine, settings_flags, train
+from head_to_head import scored, train_peer
 
-COUNT = 10_000
 FRACTION = 25
-
-
-def train_peer(folder: Path, minutes: float, out: Path) -> None:
-    marks = sorted({max(1, round(60 * minutes * share)) for share in (1 / FRACTION, 0.1, 0.2, 0.5, 1.0)})
-    order = [
-        sys.executable,
-        str(Path(__file__).with_name("peers.py")),
-        "--peer-folder",
-        str(folder),
-        "--script",
-        "dcgan",
-    ]
-    order += ["--minutes", str(minutes), "--snapshots", ",".join(map(str, marks)), "--out", str(out)]
-    subprocess.run(order, check=True)
-
-
-def train_ours(run_dir: Path, *length: str) -> dict[str, object]:
-    order = [sys.executable, "-m", "gansmith.cli.main", "train", "dcgan", "--data", "fashion-mnist", "--json"]
-    began = time.monotonic()
-    done = subprocess.run([*order, "--run-dir", str(run_dir), *length], check=True, stdout=subprocess.PIPE)
-    return {**json.loads(done.stdout), "wall_seconds": round(time.monotonic() - began, 1)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-folder", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "dcgan_vs_pytorch_gan.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "dcgan_vs_pytorch_gan.json")
     parser.add_argument("--work", type=Path, help="keep the runs here")
     asked = parser.parse_args()
     work = asked.work or Path(tempfile.mkdtemp())
     work.mkdir(parents=True, exist_ok=True)
     peer_file = work / "peer.npz"
     if not peer_file.exists():
-        train_peer(asked.peer_folder, asked.minutes, peer_file)
-    ours = train_ours(work / "ours", "--minutes", str(asked.minutes))
+        marks = sorted({max(1, round(60 * asked.minutes * share)) for share in (1 / FRACTION, 0.1, 0.2, 0.5, 1.0)})
+        train_peer(asked.peer_folder, "dcgan", asked.minutes, marks, peer_file)
+    ours = train("dcgan", work / "ours", "--minutes", str(asked.minutes))
     share = 60 * asked.minutes / FRACTION
     # So short a run needs more steps rather than larger ones: batches of 16 go at about 0.7 of the speed. The rest is
     # margin: speed varies on a shared machine, and the time must not be passed.
     kimg = 0.64 * share * float(ours["images_per_second"]) / 1000
     settings = ("train.batch=16", "train.evaluations=0", "train.frames=0")
-    quick = train_ours(work / "quick", "--kimg", f"{kimg:.3f}", *(part for s in settings for part in ("--set", s)))
+    quick = train("dcgan", work / "quick", "--kimg", f"{kimg:.3f}", *settings_flags(settings))
 
-    dataset = open_data(DataConfig(source="fashion-mnist"))
-    real, heldout = pictures_of(dataset)
-    features = extractor("fashion-cnn")
-
-    def score(fakes: np.ndarray) -> float:
-        scores = evaluate(fakes, real, heldout, features, metrics=["frechet"], key=dataset.fingerprint)
-        return round(scores["frechet"].value, 3)
-
+    fashion = FashionMnist()
     with np.load(peer_file, allow_pickle=False) as peer:
-        curve = {
-            int(name.split("_")[1]): min(score(peer[f"{name}_eval"]), score(peer[f"{name}_train"]))
-            for name in (key.removesuffix("_eval") for key in peer.files if key.endswith("_eval"))
-        }
+        marks = sorted(int(name.split("_")[1]) for name in peer.files if name.endswith("_eval"))
+        curve = {mark: min(scored(peer, mark, fashion).values()) for mark in marks}
         speed = float(peer["batches_per_second"]) * 64
-    mine = {name: score(gansmith.load(work / name).sample(COUNT)) for name in ("ours", "quick")}
+    mine = {name: fashion.frechet(gansmith.load(work / name).sample(COUNT)) for name in ("ours", "quick")}
     end = curve[max(curve)]
     record = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "machine": machine(),
         "minutes": asked.minutes,
         "peer": {"frechet_by_second": curve, "images_per_second": round(speed)},
         "ours": {
