@@ -282,14 +282,22 @@ def test_samples_come_from_the_averaged_nets(tiny_session: Make, family: str) ->
     session = tiny_session(family)
     assert session.game.averaged
     list(steps(session, endless(session), 2))
-    before = session.sample(4, 0)
+    before = shown(session)
     disturb(session.game.nets[name] for name in session.game.averaged)
-    assert torch.equal(session.sample(4, 0), before), "the live nets do not matter"
+    assert torch.equal(shown(session), before), "the live nets do not matter"
     for name in session.game.averaged:
         disturb([session.ema.nets[name]])
-        after = session.sample(4, 0)
+        after = shown(session)
         assert not torch.equal(after, before), f"the average of {name} is used"
         before = after
+
+
+def shown(session: Session) -> Tensor:
+    """Samples and, where the family has an encoder, codes of the data."""
+    samples = session.sample(4, 0).flatten().float()
+    if session.game.autoencoder is None:
+        return samples
+    return torch.cat([samples, session.mapped(session.game.autoencoder.encode, session.feed.split.images).flatten()])
 
 
 @torch.no_grad()

@@ -150,12 +150,14 @@ class Autoencoder:
     Attributes:
         encode: (nets, images) -> codes (N, latent).
         reconstruct: (nets, images) -> images, from their codes alone.
+        classify: (nets, images) -> classes (N,) int64; None where the encoder names none.
         grid: (nets, side) -> side² images that show the prior of codes of two numbers, row by row from the top; None
             where codes are longer.
     """
 
     encode: Callable[[Nets, Tensor], Tensor]
     reconstruct: Callable[[Nets, Tensor], Tensor]
+    classify: Callable[[Nets, Tensor], Tensor] | None = None
     grid: Callable[[Nets, int], Tensor] | None = None
 
 

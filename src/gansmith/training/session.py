@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
-from gansmith.core.game import Batch, Request
+from gansmith.core.game import Batch, Nets, Request
 from gansmith.core.spec import Spec
 from gansmith.data import Split
 from gansmith.recipes import build
@@ -67,20 +69,58 @@ class Player:
     @torch.inference_mode()
     def sample(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
         """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size."""
-        nets = {**self.game.nets, **self.ema.nets}
-        was_training = {name: net.training for name, net in self.game.nets.items()}
-        self.game.nets.eval()
         rows, columns = self.spec.window
         labels = request.labels if request.labels is not None else self.labels(n)
         chunks = []
-        for i, part in enumerate(self.latents(n, seed).split(batch)):
-            told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
-            asked = replace(request, labels=told)
-            images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, asked)
-            chunks.append(to_uint8(at_size(images, self.spec.resolution))[:, rows, columns])
-        for name, net in self.game.nets.items():
-            net.train(was_training[name])
+        with self.evaluated() as nets:
+            for i, part in enumerate(self.latents(n, seed).split(batch)):
+                told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
+                asked = replace(request, labels=told)
+                images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, asked)
+                chunks.append(to_uint8(at_size(images, self.spec.resolution))[:, rows, columns])
         return torch.cat(chunks)
+
+    @torch.inference_mode()
+    def mapped(self, function: Callable[[Nets, Tensor], Tensor], images: np.ndarray, batch: int = 64) -> Tensor:
+        """What `function` of the averaged nets, in eval mode, makes of uint8 (N, H, W, C); on the CPU.
+
+        The images are of the data's own size, or of the networks'.
+
+        Raises:
+            ConfigError: they are of another shape or kind.
+        """
+        with self.evaluated() as nets:
+            packed = torch.from_numpy(padded(images, self.spec)).split(batch)
+            return torch.cat([function(nets, self.runtime.images(part)).cpu() for part in packed])
+
+    @contextmanager
+    def evaluated(self) -> Iterator[Nets]:
+        """The nets in eval mode, averaged ones in their place; afterwards as they were."""
+        was_training = {name: net.training for name, net in self.game.nets.items()}
+        self.game.nets.eval()
+        try:
+            yield {**self.game.nets, **self.ema.nets}
+        finally:
+            for name, net in self.game.nets.items():
+                net.train(was_training[name])
+
+
+def padded(images: np.ndarray, spec: Spec) -> np.ndarray:
+    """uint8 (N, H, W, C) of the data's own size, or of the networks', as the networks see them: (N, R, R, C)."""
+    sizes = {(spec.height, spec.width), (spec.resolution, spec.resolution)}
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[1:3] not in sizes
+        or images.shape[3] != spec.channels
+    ):
+        expected = f"uint8 (N, {spec.height}, {spec.width}, {spec.channels})"
+        raise ConfigError(f"images: expected {expected}, got {images.dtype} {images.shape}")
+    (top, left), side = (window.start for window in spec.window), spec.resolution
+    if images.shape[1:3] == (side, side):
+        return np.array(images)
+    down, right = side - top - spec.height, side - left - spec.width
+    return np.pad(images, ((0, 0), (top, down), (left, right), (0, 0)), mode="edge")
 
 
 def at_size(images: Tensor, resolution: int) -> Tensor:
