@@ -60,15 +60,13 @@ def test_modulated_convolution_is_that_of_each_samples_own_weight(kernel: int, d
     x = torch.randn(3, 5, 8, 8, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(7, 5, kernel, kernel, dtype=torch.float64, requires_grad=True)
     style = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    # The demodulation is computed in fp32.
-    close = {"atol": 1e-5, "rtol": 1e-5}
     mine = modulated_conv2d(x, weight, style, 1.0 if demodulate else None)
     naive = by_sample(x, weight, style, demodulate)
-    torch.testing.assert_close(mine, naive, **close)
+    torch.testing.assert_close(mine, naive)
     out = torch.randn_like(mine)
     gradients = [torch.autograd.grad(y, (x, weight, style), out) for y in (mine, naive)]
     for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, **close)
+        torch.testing.assert_close(one, other)
 
 
 def test_second_derivatives_of_modulated_convolution_are_right() -> None:
@@ -271,7 +269,9 @@ def test_signals_keep_their_size_through_g() -> None:
         module.register_forward_hook(lambda module, inputs, output: means.append(output.square().mean().item()))
     with torch.no_grad():
         g.synthesise(g.styles(torch.randn(4, 32)))
-    assert 0.3 < min(means) <= max(means) < 2.5
+    assert 0.1 < min(means) <= max(means) < 2, (
+        "enlarging takes some from fine patterns, of which there are most at first"
+    )
 
 
 # ---- the discriminator

@@ -57,11 +57,10 @@ def demodulation(weight: Tensor, style: Tensor) -> Tensor:
         style: (N, in).
 
     Returns:
-        (N, out), fp32.
+        (N, out).
     """
     with fp32(style):
-        power = weight.float().square().sum((2, 3))
-        return torch.rsqrt(style.float().square() @ power.T + 1e-8)
+        return torch.rsqrt(style.square() @ weight.square().sum((2, 3)).T + 1e-8)
 
 
 def modulated_conv2d(x: Tensor, weight: Tensor, style: Tensor, gain: float | None = 1.0) -> Tensor:
@@ -110,7 +109,7 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         with fp32(z):
-            z, told = z.float()[:, : self.latent], z.float()[:, self.latent :]
+            z, told = z[:, : self.latent], z[:, self.latent :]
             x = torch.cat([pixel_norm(z), pixel_norm(told)], 1) if told.shape[1] else pixel_norm(z)
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), SLOPE)
@@ -129,7 +128,7 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         with fp32(x):
-            style = self.affine(w.float())
+            style = self.affine(w)
         return modulated_conv2d(x, self.weight * self.scale, style, self.gain)
 
 
