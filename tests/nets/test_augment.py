@@ -79,7 +79,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, *values: float) -> None:
     left: Iterator[float] = iter(values)
 
     def uniform(images: Tensor, low: float, high: float) -> Tensor:
-        return torch.full((len(images), 1, 1, 1), low + (high - low) * next(left))
+        return torch.full((len(images), 1, 1, 1, 1), low + (high - low) * next(left))
 
     monkeypatch.setattr(augment, "_uniform", uniform)
 
@@ -106,6 +106,15 @@ def test_colour_leaves_grey_images_grey_and_alpha_alone() -> None:
     assert not torch.allclose(changed, grey)
     with_alpha = torch.cat([grey, pictures(5, 1)], 1)
     assert torch.equal(colour(with_alpha)[:, 3], with_alpha[:, 3])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("function", [diff_augment, lambda images: ada_augment(images, ALWAYS)], ids=["diff", "ada"])
+def test_images_in_a_row_of_channels_are_changed_alike(function: Callable[[Tensor], Tensor], channels: int) -> None:
+    images = pictures(5, channels)
+    changed = function(torch.cat([images, images], 1))
+    assert changed.shape == (5, 2 * channels, 16, 16)
+    assert torch.equal(changed[:, :channels], changed[:, channels:])
 
 
 def test_diff_augment_changes_every_image() -> None:

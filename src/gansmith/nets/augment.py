@@ -2,7 +2,8 @@
 
 Functions of images (N, C, H, W) in [-1, 1] that give images of the same shape, in fp32 or better. They can be
 differentiated twice, as a penalty on D's gradients needs. Random numbers come from torch's global generator, one draw
-per image. What has to do with colour leaves a fourth channel, alpha, alone.
+per image. What has to do with colour leaves a fourth channel, alpha, alone, and does the same to each of several
+images in a row of channels (a pack, or an image beside its low-pass).
 """
 
 from __future__ import annotations
@@ -21,27 +22,34 @@ def _precise(images: Tensor) -> Tensor:
     return images.to(torch.promote_types(images.dtype, torch.float32))
 
 
+def _rows(images: Tensor) -> Tensor:
+    """(N, K C, H, W) -> (N, K, C, H, W): images of three, of four or of one channel."""
+    total = images.shape[1]
+    return images.unflatten(1, (-1, next(c for c in (3, 4, 1) if total % c == 0)))
+
+
 def _with_colours(images: Tensor, colours: Tensor) -> Tensor:
-    """Other values of the first three channels, the rest of `images`, channels last."""
-    whole = torch.cat([colours, images[:, 3:]], 1) if images.shape[1] > 3 else colours
-    return whole.contiguous(memory_format=torch.channels_last)
+    """Other colours (N, K, 1 or 3, H, W) of `images`, with the alpha that these have, channels last."""
+    rows = _rows(images)
+    whole = torch.cat([colours, rows[:, :, 3:]], 2) if rows.shape[2] > 3 else colours
+    return whole.flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
 # ---- DiffAugment (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", sec. 3.2)
 
 
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:
-    """One number per image, (N, 1, 1, 1)."""
-    return torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype) * (high - low) + low
+    """One number per image, (N, 1, 1, 1, 1)."""
+    return torch.rand(len(images), 1, 1, 1, 1, device=images.device, dtype=images.dtype) * (high - low) + low
 
 
 def colour(images: Tensor) -> Tensor:
     """Brightness moved by U(-0.5, 0.5), saturation scaled by U(0, 2), contrast by U(0.5, 1.5)."""
     images = _precise(images)
-    rgb = images[:, :3] + _uniform(images, -0.5, 0.5)
-    if rgb.shape[1] == 3:
-        rgb = torch.lerp(rgb.mean(1, keepdim=True), rgb, _uniform(images, 0.0, 2.0))
-    rgb = torch.lerp(rgb.mean((1, 2, 3), keepdim=True), rgb, _uniform(images, 0.5, 1.5))
+    rgb = _rows(images)[:, :, :3] + _uniform(images, -0.5, 0.5)
+    if rgb.shape[2] == 3:
+        rgb = torch.lerp(rgb.mean(2, keepdim=True), rgb, _uniform(images, 0.0, 2.0))
+    rgb = torch.lerp(rgb.mean((1, 2, 3, 4), keepdim=True), rgb, _uniform(images, 0.5, 1.5))
     return _with_colours(images, rgb)
 
 
@@ -201,14 +209,14 @@ def _recoloured(images: Tensor, p: Tensor) -> Tensor:
     """Brightness, contrast, luma flip; of colours, hue and saturation too."""
 
     def each(values: Tensor) -> Tensor:
-        return values[:, None, None, None]
+        return values[:, None, None, None, None]
 
-    rgb = images[:, :3] + each(0.2 * _draw(images) * _happens(images, p))
+    rgb = _rows(images)[:, :, :3] + each(0.2 * _draw(images) * _happens(images, p))
     rgb = rgb * each((0.5 * math.log(2) * _draw(images) * _happens(images, p)).exp())
-    luma = rgb.mean(1, keepdim=True)
+    luma = rgb.mean(2, keepdim=True)
     flipped = -luma * (2 * each(_whole(images, 2, p)) - 1)
-    if rgb.shape[1] == 3:
-        chroma = torch.einsum("nij,njhw->nihw", _about_grey(_angle(images, p)), rgb - luma)
+    if rgb.shape[2] == 3:
+        chroma = torch.einsum("nij,nkjhw->nkihw", _about_grey(_angle(images, p)), rgb - luma)
         rgb = flipped + chroma * each((math.log(2) * _draw(images) * _happens(images, p)).exp())
     else:
         rgb = flipped
