@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -212,14 +212,19 @@ def train(family: str, run_dir: Path, *args: str, data: str = "fashion-mnist") -
         time.sleep(10)
     order = [sys.executable, "-m", "gansmith.cli.main", "train", family, "--data", data, "--json"]
     began = time.monotonic()
-    printed = run_process([*order, "--run-dir", str(run_dir), *args], run_dir.with_suffix(".log"))
+    printed = run_process([*order, "--run-dir", str(run_dir), *args], log_of(run_dir))
     return {**json.loads(printed), "wall_seconds": round(time.monotonic() - began, 1)}
+
+
+def log_of(run_dir: Path) -> Path:
+    """What a run said on stderr, beside its directory."""
+    return run_dir.parent / f"{run_dir.name}.log"
 
 
 def forget(run_dir: Path) -> None:
     """Removes a run and its log."""
     shutil.rmtree(run_dir, ignore_errors=True)
-    run_dir.with_suffix(".log").unlink(missing_ok=True)
+    log_of(run_dir).unlink(missing_ok=True)
 
 
 def settings_flags(settings: Iterable[str]) -> list[str]:
@@ -248,11 +253,17 @@ class FashionMnist:
         return pictures_of(self.dataset)
 
     @cached_property
-    def features(self) -> Callable[[np.ndarray], np.ndarray]:
+    def features(self) -> Any:
         """Images uint8 (N, H, W, C) to features (N, 96)."""
         from gansmith.metrics import extractor
 
         return extractor("fashion-cnn")
+
+    def real_features(self, images: np.ndarray) -> np.ndarray:
+        """Features of images of the data set, kept on disk: (N, 96)."""
+        from gansmith.metrics.reference import cached_features
+
+        return cached_features(images, self.features, self.dataset.fingerprint)
 
     def frechet(self, fakes: np.ndarray) -> float:
         """The Fréchet distance of images (N, 28, 28, 1) to 10,000 training images."""

@@ -140,12 +140,12 @@ def by_class(run: gansmith.Run, fashion: FashionMnist) -> Record:
     fakes = fashion.features(run.sample(COUNT))
     images, heldout = fashion.pictures
     labels = fashion.dataset.heldout.labels
-    held = fashion.features(heldout)
+    held = fashion.real_features(heldout)
     named, named_held = fashion.classes(fakes), fashion.classes(held)
     rows = []
     for number, name in enumerate(run.spec.classes):
         mine, theirs = asked == number, labels == number
-        real = fashion.features(images[fashion.dataset.train.labels == number])
+        real = fashion.real_features(images[fashion.dataset.train.labels == number])
         rows.append(
             {
                 "class": name,
