@@ -51,13 +51,26 @@ def composed(levels: Sequence[Tensor]) -> Tensor:
     return image
 
 
+def fitted(detail: Tensor, coarse: Tensor) -> Tensor:
+    """The detail nearest to `detail` that a real image could have above `coarse`: down(up(coarse) + h) = coarse.
+
+    Without it D, which sees the low-pass, tells fakes by the means of their 2x2 blocks alone (LOG.md).
+
+    Args:
+        detail: (N, C, 2R, 2R).
+        coarse: (N, C, R, R).
+    """
+    missing = coarse - F.avg_pool2d(up(coarse) + detail, 2)
+    return detail + F.interpolate(missing, scale_factor=2.0)
+
+
 def beside(image: Tensor, low: Tensor) -> Tensor:
     """What a D of a level judges: (N, 2C, R, R), the image and its low-pass in one."""
     return torch.cat([image, low], 1).contiguous(memory_format=torch.channels_last)
 
 
 class Generator(nn.Module):
-    """G of a level: noise (N, (R / 2)²) and low-pass (N, C, R, R) -> detail (N, C, R, R), unbounded.
+    """G of a level: noise (N, (R / 2)²) and the image below (N, C, R / 2, R / 2) -> `fitted` detail (N, C, R, R).
 
     The noise is one more plane beside the low-pass (Denton 2015, sec. 4.1). Convolutions run at half the side, blocks
     of 2x2 pixels as channels, which costs a quarter and sees twice as far.
@@ -78,11 +91,12 @@ class Generator(nn.Module):
         layers += [nn.Conv2d(width, 4 * spec.channels, 3, padding=1), nn.PixelShuffle(2)]
         self.layers = init_normal(nn.Sequential(*layers))
 
-    def forward(self, z: Tensor, low: Tensor) -> Tensor:
+    def forward(self, z: Tensor, coarse: Tensor) -> Tensor:
         noise, told = z[:, : self.side**2], z[:, self.side**2 :]
         planes = [
-            F.pixel_unshuffle(low, 2),
+            F.pixel_unshuffle(up(coarse), 2),
             noise.unflatten(1, (1, self.side, self.side)),
             told[:, :, None, None].expand(-1, -1, self.side, self.side),
         ]
-        return self.layers(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last))
+        detail = self.layers(torch.cat(planes, 1).contiguous(memory_format=torch.channels_last))
+        return fitted(detail.float(), coarse)

@@ -1,8 +1,8 @@
 """Denton et al. 2015, "Deep Generative Image Models using a Laplacian Pyramid of Adversarial Networks".
 
-A small image is made from noise by perceptrons; at every doubling another pair adds the detail that the doubled image
-lacks, seeing it (sec. 3.2 and fig. 2). The pairs do not meet in training: each learns from the pyramid of the real
-images. Samples are made from coarse to fine (fig. 1).
+A small image is made from noise; at every doubling another pair adds the detail that the doubled image lacks, seeing it
+(sec. 3.2 and fig. 2). The pairs do not meet in training: each learns from the pyramid of the real images. Samples are
+made from coarse to fine (fig. 1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gansmith.core.clock import Clock
-from gansmith.core.config import OptimConfig
+from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Game, Nets, Request, Sampler, Stage
 from gansmith.core.spec import Spec
@@ -28,10 +28,13 @@ class Config(TwoPlayerConfig):
     """The settings of `lapgan`: those of two players hold for the pair of every level."""
 
     family: Literal["lapgan"] = "lapgan"
+    train: TrainConfig = TrainConfig(batch=16)
     start: int = Field(8, ge=4)
-    """side of the coarsest images, a power of two, made by perceptrons"""
-    width: int = Field(256, ge=1)
-    """units of a hidden layer of the coarsest pair, two in each net"""
+    """side of the coarsest images, a power of two; perceptrons make those of 4 pixels, convolutions larger ones"""
+    start_g_width: int = Field(96, ge=1)
+    """the coarsest G's channels at half its side, doubling towards 4x4; at 4 pixels units of a hidden layer"""
+    start_d_width: int = Field(48, ge=1)
+    """the same for D"""
     g_width: int = Field(48, ge=1)
     """channels of a hidden layer of a finer G, three in each"""
     d_width: int = Field(16, ge=1)
@@ -45,13 +48,14 @@ class Config(TwoPlayerConfig):
 
 
 def coarsest(config: Config, spec: Spec) -> Pair:
-    """The pair of the first level: perceptrons, as in Denton 2015, sec. 4.1."""
-    side = config.start
+    """The pair of the first level, which is a game of two players like any other."""
+    side, first = config.start, replace(spec, resolution=config.start)
+    nets: Any = dcgan if side > 4 else mlp
     pair = paired(
         config,
-        replace(spec, resolution=side),
-        make_g=lambda latent: mlp.Generator(replace(spec, resolution=side), latent, config.width),
-        make_d=lambda seen: mlp.Discriminator(seen, config.width),
+        first,
+        make_g=lambda latent: nets.Generator(first, latent, config.start_g_width),
+        make_d=lambda seen: nets.Discriminator(seen, config.start_d_width),
     )
 
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
@@ -69,7 +73,7 @@ def coarsest(config: Config, spec: Spec) -> Pair:
 def finer(config: Config, spec: Spec, side: int) -> Pair:
     """The pair that adds the detail of `side` pixels to the doubled image of the level below.
 
-    Both see the low-pass: it is the last of the conditions, and beside the image that D judges.
+    Both see the image below: G as the last of the conditions, D as the low-pass beside the image that it judges.
     """
     noise = (side // 2) ** 2
     level = replace(spec, resolution=side)
@@ -83,10 +87,10 @@ def finer(config: Config, spec: Spec, side: int) -> Pair:
 
     def conditions(asked: Batch | Request) -> Conditions:
         assert isinstance(asked, Batch), "samples are composed of all levels"
-        return (*told(asked), lapgan.up(lapgan.down(asked.images, side // 2)))
+        return (*told(asked), lapgan.down(asked.images, side // 2))
 
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
-        low = conditions[-1]
+        low = lapgan.up(conditions[-1])
         return lapgan.beside(low + nets[f"G{side}"](z, *conditions), low)
 
     def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Any:
@@ -108,8 +112,7 @@ def composing(sides: list[int], sizes: list[int], first: Rules) -> Sampler:
         z, *noises = (latents * request.truncation).split(sizes, 1)
         image = nets[f"G{sides[0]}"](z, *told)
         for side, noise in zip(sides[1:], noises, strict=True):
-            low = lapgan.up(image)
-            image = (low + nets[f"G{side}"](noise, *told, low)).clamp(-1, 1)
+            image = (lapgan.up(image) + nets[f"G{side}"](noise, *told, image)).clamp(-1, 1)
         return image
 
     return Sampler(normal_latents(sum(sizes)), images)
