@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from gansmith.apps.configure import Layer
-from gansmith.apps.run import configured
+from gansmith.apps.run import configured, rehearse
 from gansmith.data import open_data
 from gansmith.training.runtime import Runtime
 from gansmith.training.session import Player
@@ -20,7 +21,7 @@ def preview(family: str, data: str | None, *, layers: Sequence[Layer], **asked: 
         asked: as those of `gansmith.train`.
     """
     config = configured(family, data, layers=layers, **asked)
-    dataset = open_data(config.data)
+    dataset = open_data(config.data, partial(rehearse, config))
     runtime = Runtime.of(config.train)
     player = Player(config, dataset.spec, runtime)
     spec = dataset.spec

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,17 @@ from gansmith.apps.configure import Layer, differences, from_file, nested, resol
 from gansmith.core.clock import Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
-from gansmith.core.game import Request
+from gansmith.core.game import Autoencoder, Request
 from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
 from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
+from gansmith.recipes import build
 from gansmith.training.loop import plan_run, play_run
-from gansmith.training.pictures import save_film, save_plot
+from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
-from gansmith.training.session import Player
+from gansmith.training.session import Player, to_uint8
 
 log = logging.getLogger("gansmith")
 
@@ -87,7 +88,7 @@ class Run:
     @property
     def is_conditional(self) -> bool:
         """Whether classes can be asked for."""
-        return getattr(self.config, "conditioning", "none") != "none"
+        return self.player.game.conditional
 
     def labels(self, n: int, label: str | int | None = None) -> np.ndarray | None:
         """Classes (n,) int64 of the images that `sample` makes with the same arguments; None of an unconditional run.
@@ -125,6 +126,40 @@ class Run:
         labels = self.labels(n, label)
         asked = Request(truncation, None if labels is None else torch.from_numpy(labels))
         return self.player.sample(n, seed, asked).numpy()
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """The run's encoder; ConfigError where its family has none."""
+        if self.player.game.autoencoder is None:
+            raise ConfigError(f"{self.path}: {self.config.family} has no encoder; train aae")
+        return self.player.game.autoencoder
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Codes of images, float32 (N, latent).
+
+        Args:
+            images: uint8 (N, H, W, C), of the size of the run's data or of its networks.
+
+        Raises:
+            ConfigError: the family has no encoder, or the images are of another shape or kind.
+        """
+        return self.player.mapped(self.autoencoder.encode, images).float().numpy()
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images from their codes, uint8 (N, H, W, C) as those of `sample`; arguments and errors are `encode`'s."""
+        restored = to_uint8(self.player.mapped(self.autoencoder.reconstruct, images))
+        rows, columns = self.spec.window
+        return restored[:, rows, columns].numpy()
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Classes that the encoder names, int64 (N,); arguments are `encode`'s.
+
+        Raises:
+            ConfigError: as `encode`, or the encoder names no classes.
+        """
+        if self.autoencoder.classify is None:
+            raise ConfigError(f"{self.path}: its encoder names no classes; train aae with labels=semi")
+        return self.player.mapped(self.autoencoder.classify, images).numpy()
 
     def evaluate(
         self,
@@ -242,7 +277,7 @@ def train(
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
-    dataset = open_data(resolved.data)
+    dataset = open_data(resolved.data, partial(rehearse, resolved))
     reference = quick_reference(resolved, dataset)
     plan = prepare(directory, resolved, dataset, reference, began, allow_drift)
     run = Run(directory.path)
@@ -271,6 +306,16 @@ def configured(
     stack: list[Layer] = [("the run", base.model_dump())] if base else []
     stack += [(str(config), from_file(Path(config)))] if config else []
     return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(given)), *layers])
+
+
+def rehearse(config: Config, spec: Spec) -> None:
+    """Builds the game without its weights, so that what cannot be built is known before any image is decoded.
+
+    Raises:
+        ConfigError: settings that do not go together, or not with data of this shape.
+    """
+    with torch.device("meta"):
+        build(config, spec)
 
 
 def named_run(path: str, run_dir: str | Path | None) -> RunDir:
@@ -377,14 +422,35 @@ def quick_reference(config: Config, dataset: Dataset) -> Reference | None:
     return Reference.of(real, extractor(QUICK_EXTRACTOR), dataset.fingerprint)
 
 
+PLANE_SIDE = 20
+"""Rows and columns of the picture of a plane of codes."""
+
+
+def picture_plane(run: Run, dataset: Dataset) -> None:
+    """Pictures of codes of two numbers: decoded across their prior and, where there are labels, those of held-out
+    images by class (needs matplotlib, extra `plots`)."""
+    player = run.player
+    if player.game.autoencoder is None or player.game.autoencoder.grid is None:
+        return
+    run.dir.samples.mkdir(exist_ok=True)
+    rows, columns = run.spec.window
+    with torch.inference_mode(), player.evaluated() as nets:
+        decoded = to_uint8(player.game.autoencoder.grid(nets, PLANE_SIDE))[:, rows, columns]
+    save_picture(grid(decoded.numpy(), PLANE_SIDE), run.dir.samples / "latent.png")
+    held = dataset.heldout
+    if held.labels is not None and len(held) and find_spec("matplotlib"):
+        save_scatter(run.encode(held.images), held.labels, run.spec.classes, run.dir.samples / "codes.png")
+
+
 def conclude(run: Run, dataset: Dataset) -> None:
     """Film, plot, scores and result.json of a run that has just finished."""
     rows = run.dir.rows()
-    frames = sorted(run.dir.samples.glob("*.png"))
+    frames = sorted(run.dir.samples.glob("[0-9]*.png"))
     if frames:
         save_film(frames, run.path / "film.webp")
     if find_spec("matplotlib"):
         save_plot(rows, run.path / "losses.png", run.path.name)
+    picture_plane(run, dataset)
     scores = run.evaluate()
     seconds = rows[-1]["seconds"]
     run.dir.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,8 +58,15 @@ class Dataset:
     skipped: tuple[str, ...] = ()
 
 
-def open_data(config: DataConfig) -> Dataset:
+def anything(spec: Spec) -> None:
+    """No objection to data of any shape."""
+
+
+def open_data(config: DataConfig, expect: Callable[[Spec], None] = anything) -> Dataset:
     """Open the images that `config` names; the first time decodes them into the cache folder.
+
+    Args:
+        expect: is given the shape that the data will have before any image is decoded, and may raise.
 
     Raises:
         ConfigError: the resolution is no power of two.
@@ -71,16 +79,16 @@ def open_data(config: DataConfig) -> Dataset:
     source = find_source(config.source)
     settings = config.model_dump(include={"resolution", "fit", "channels", "holdout"})
     key = fingerprint(source.stamp, settings)
-    packed = open_packed(key, partial(_pack, source, config))
+    packed = open_packed(key, partial(_pack, source, config, expect))
     index = packed.index
     train = _split(packed, slice(0, index.train))
     heldout = _split(packed, slice(index.train, index.train + index.heldout))
     return Dataset(source.name, key, index.spec, train, heldout, tuple(index.skipped))
 
 
-def _pack(source: Source, config: DataConfig, folder: Path) -> Index:
+def _pack(source: Source, config: DataConfig, expect: Callable[[Spec], None], folder: Path) -> Index:
     with source.open() as listing:
-        return pack(listing, source.name, config, folder)
+        return pack(listing, source.name, config, folder, expect)
 
 
 def _split(packed: Packed, rows: slice) -> Split:

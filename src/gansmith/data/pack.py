@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,12 @@ class Written:
         return self.splits.count(split)
 
 
-def pack(listing: Listing, name: str, config: DataConfig, folder: Path) -> Index:
+def pack(listing: Listing, name: str, config: DataConfig, folder: Path, expect: Callable[[Spec], None]) -> Index:
     """Write the images of `listing` to ``images.u8`` in `folder`.
+
+    Args:
+        expect: is given the shape to come, as far as the headers tell it (colour files may all turn out to be grey),
+            before anything is decoded.
 
     Raises:
         ConfigError: the resolution is no power of two.
@@ -65,6 +69,8 @@ def pack(listing: Listing, name: str, config: DataConfig, folder: Path) -> Index
     _check_enough(name, len(entries), broken)
     all_grey = all(header.grey for header in headers)
     geometry = choose_geometry([(header.width, header.height) for header in headers], all_grey, config)
+    side = geometry.resolution
+    expect(Spec(side, geometry.channels, side, side, _classes(listing, entries)))
     path = folder / "images.u8"
     written = _write(entries, assign_splits(entries, config.holdout), geometry, path, broken)
     if assign_splits(written.entries, config.holdout) != written.splits:
@@ -174,10 +180,14 @@ def _report(name: str, written: Written, broken: Sequence[Broken]) -> None:
         log.warning("%s: %d of %d held-out images also occur in the training images", name, written.leaked, count)
 
 
+def _classes(listing: Listing, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Names of the classes in order of their number; none unless every image has a label."""
+    labels = [entry.label for entry in entries if entry.label is not None]
+    return (listing.classes or sorted_classes(labels)) if len(labels) == len(entries) else ()
+
+
 def _index(listing: Listing, written: Written, geometry: Geometry, broken: Sequence[Broken]) -> Index:
-    labels = [entry.label for entry in written.entries if entry.label is not None]
-    labelled = len(labels) == len(written.entries)
-    classes = (listing.classes or sorted_classes(labels)) if labelled else ()
+    classes = _classes(listing, written.entries)
     number = {name: i for i, name in enumerate(classes)}
     captions = [entry.caption for entry in written.entries if entry.caption is not None]
     side = geometry.resolution
@@ -187,7 +197,7 @@ def _index(listing: Listing, written: Written, geometry: Geometry, broken: Seque
         train=written.count("train"),
         heldout=written.count("heldout"),
         names=[entry.name for entry in written.entries],
-        labels=[number[label] for label in labels] if labelled else None,
+        labels=[number[str(entry.label)] for entry in written.entries] if classes else None,
         captions=captions if len(captions) == len(written.entries) else None,
         skipped=[item.name for item in broken],
     )
