@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ import torch
 
 import gansmith
 from gansmith.apps import run as runs
+from gansmith.core.clock import Plan
+from gansmith.core.config import TrainConfig
 from gansmith.core.errors import ConfigError, Diverged
-from gansmith.training import loop
+from gansmith.training import loop, runtime
 from gansmith.training.checkpoint import flatten, load_checkpoint, newest
+from gansmith.training.runtime import Runtime
 from gansmith.training.session import Session
 
 Train = Callable[..., gansmith.Run]
@@ -210,16 +214,60 @@ def test_huge_learning_rate(train: Train, tmp_path: Path) -> None:
         assert all(torch.isfinite(t).all() for t in flatten(load_checkpoint(folder))[0].values())
 
 
-def test_minutes_are_kept_and_the_plan_is_fixed(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Machine:
+    """A machine whose clock moves by its work alone: a step takes 20 ms, a sample 0.1 ms."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def strftime(self, form: str) -> str:
+        return time.strftime(form)
+
+    def takes(self, seconds: Callable[..., float], work: Callable[..., Any]) -> Callable[..., Any]:
+        """`work`, after which so many seconds have gone by."""
+
+        def done(*args: Any, **kwargs: Any) -> Any:
+            self.now += seconds(*args)
+            return work(*args, **kwargs)
+
+        return done
+
+
+@pytest.mark.parametrize("minutes", [1, 5])
+@pytest.mark.parametrize("evaluations", [0, 4])
+def test_minutes_are_kept(train: Train, monkeypatch: pytest.MonkeyPatch, minutes: int, evaluations: int) -> None:
+    machine = Machine()
+    for module in (loop, runs):
+        monkeypatch.setattr(module, "time", machine)
     monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 0.0)  # as `train` leaves the evaluation out
-    began = time.monotonic()
-    run = train({"train.frames": 0, "train.checkpoint_seconds": 60}, kimg=None, minutes=0.12)
-    took = time.monotonic() - began
-    # A run of 7 s, beside the other worker's tests: only the order of magnitude can be asked for.
-    assert 7.2 / 2 < took < 7.2 * 2, took
+    # One of several thousand steps does its work: it is the plan that is looked at.
+    real = Session.step
+
+    def step(session: Session, plan: Plan) -> Any:
+        if session.clock.step % 500 == 0:
+            return real(session, plan)
+        session.clock = plan.at(session.clock.step + 1, session.clock.images + session.config.train.batch)
+        return {}
+
+    monkeypatch.setattr(Session, "step", machine.takes(lambda *args: 0.02, step))
+    monkeypatch.setattr(Session, "sample", machine.takes(lambda session, n, *args: 1e-4 * n, Session.sample))
+    settings = {"train.frames": 5, "train.evaluations": evaluations, "train.checkpoint_seconds": 60}
+    run = train(settings, kimg=None, minutes=minutes)
+    # A tenth is left for rows, checkpoints and a machine that slows down, none of which is here.
+    assert 0.88 <= machine.now / (60 * minutes) <= 1.0
+    assert run.dir.meta()["total"] > 20 * minutes * 60 * run.config.train.batch
+
+
+def test_the_plan_is_fixed(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 0.0)
+    settings = {"train.frames": 0, "train.checkpoint_seconds": 60}
+    run = train(settings, kimg=None, minutes=0.03)
     total = run.dir.meta()["total"]
     (run.path / "result.json").unlink()
-    train({"train.frames": 0, "train.checkpoint_seconds": 60}, kimg=None, minutes=0.12)
+    train(settings, kimg=None, minutes=0.03)
     assert run.dir.meta()["total"] == total == run.dir.read("status.json")["total"]
 
 
@@ -235,3 +283,25 @@ def test_interrupted_planning_leaves_nothing(train: Train, tmp_path: Path, monke
     (tmp_path / "run").mkdir()
     (tmp_path / "run/.config.yaml.left").touch()
     train()
+
+
+def test_precision_stays_what_it_was_when_the_run_began(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is decided by a timing, which may come out otherwise the next time."""
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: True)
+    for pays in (True, False):
+        monkeypatch.setattr(runtime, "bf16_pays", lambda device, pays=pays: pays)
+        began = Runtime.of(TrainConfig())
+        assert began.autocasts == pays
+        assert Runtime.of(TrainConfig(), not pays).autocasts != pays
+    assert not Runtime.of(TrainConfig(precision="fp32"), True).autocasts
+    run = train()
+    assert run.dir.began_in_bf16() is False
+    meta = run.dir.read("meta.json")
+    run.dir.write("meta.json", meta | {"runtime": meta["runtime"] | {"bf16": True}})
+    (run.path / "result.json").unlink()
+    seen: list[bool] = []
+    monkeypatch.setattr(loop, "Session", lambda *args: seen.append(args[-1].autocasts) or Session(*args))
+    train()
+    assert seen == [True]
+    monkeypatch.setattr(runtime, "has_bf16", lambda device: False)
+    assert not Runtime.of(TrainConfig(), True).autocasts, "not where the hardware lacks it"

@@ -261,7 +261,7 @@ def play_run(
         GansmithError: the run directory cannot be written.
     """
     with own_randomness(0), Signals().watched() as signals:
-        session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train))
+        session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train, run.began_in_bf16()))
         with run.writing():
             resume(run, session, plan)
             run.write_config(config)  # only now: settings that drifted may not fit the checkpoint

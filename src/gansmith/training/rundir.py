@@ -90,6 +90,11 @@ class RunDir:
             raise ConfigError(f"{self.path / 'meta.json'}: damaged: data: expected a name and a fingerprint")
         return meta
 
+    def began_in_bf16(self) -> bool | None:
+        """What precision ``auto`` came to when the run began; None where that is not known."""
+        runtime = self.meta().get("runtime")
+        return bool(runtime.get("bf16")) if isinstance(runtime, dict) else None
+
     def spec(self) -> Spec:
         """What the data told the nets."""
         meta = self.meta()
