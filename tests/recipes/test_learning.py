@@ -35,6 +35,8 @@ RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "gan": (24.0, {}),
     "wgan-gp": (14.0, {"g_width": 12, "d_width": 12, "n_critic": 2}),
     "progan": (24.0, {"loss": "nonsaturating", "penalty.gp": 0, "penalty.r1": {"weight": 0.2, "every": 4}}),
+    "lapgan": (10.0, {}),
+    "stylegan": (10.0, {}),
     "aae": (10.0, {"width": 256}),
 }
 

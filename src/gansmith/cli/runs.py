@@ -127,8 +127,10 @@ def tell_pictures(path: Path) -> None:
     """Says where to look."""
     from gansmith.training.rundir import RunDir
 
-    grids = sorted(RunDir(path).samples.glob("*.png"))
+    samples = RunDir(path).samples
+    grids = sorted(samples.glob("[0-9]*.png"))
     found = {"samples": grids[-1] if grids else None, "film": path / "film.webp", "losses": path / "losses.png"}
+    found |= {"plane": samples / "latent.png", "codes": samples / "codes.png"}
     for what, picture in found.items():
         if picture and picture.exists():
             print(f"{what:8} {picture}")

@@ -83,6 +83,23 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def save_scatter(codes: np.ndarray, labels: np.ndarray, classes: Sequence[str], path: Path) -> None:
+    """Codes of two numbers (N, 2), coloured by class. Needs matplotlib (extra `plots`)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(classes):
+        x, y = codes[labels == number].T
+        axes.scatter(x, y, s=4, alpha=0.6, label=name, color=f"C{number % 10}")
+    axes.set_aspect("equal")
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", fontsize=8, markerscale=3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomic(path, buffer.getvalue())
+
+
 def _keys(rows: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
