@@ -39,9 +39,9 @@ class OptimsConfig(Settings):
 
     autoencoder: OptimConfig = OptimConfig(lr=1e-3, beta1=0.9, decay="cosine")
     """encoder and decoder, on reconstruction"""
-    discriminator: OptimConfig = OptimConfig(lr=2e-4, decay="cosine")
+    discriminator: OptimConfig = OptimConfig(lr=5e-4, decay="cosine")
     """the discriminators of codes"""
-    encoder: OptimConfig = OptimConfig(lr=2e-4, decay="cosine")
+    encoder: OptimConfig = OptimConfig(lr=5e-4, decay="cosine")
     """the encoder, on fooling them"""
     classifier: OptimConfig = OptimConfig(lr=1e-3, beta1=0.9, decay="cosine")
     """the encoder, on the class of labelled images (labels=semi)"""
@@ -51,7 +51,7 @@ class Config(settings.Config):
     """The settings of `aae`."""
 
     family: Literal["aae"] = "aae"
-    latent: int = Field(8, ge=1)
+    latent: int = Field(10, ge=1)
     """length of the code; with 2, the run leaves a picture of its plane"""
     prior: Literal["gaussian", "mixture", "swiss-roll"] = "gaussian"
     """the shape that codes are given: N(0, 1), a star of Gaussians (fig. 4a), a spiral (fig. 4b)"""
@@ -69,7 +69,7 @@ class Config(settings.Config):
     """network=conv: channels at half resolution, doubling towards 4x4"""
     loss: LossName = "nonsaturating"
     """the discriminators' and the encoder's"""
-    reconstruction: Literal["mse", "l1"] = "mse"
+    reconstruction: Literal["mse", "l1"] = "l1"
     """what the autoencoder pays"""
     optim: OptimsConfig = OptimsConfig()
 

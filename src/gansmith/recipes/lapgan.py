@@ -40,7 +40,7 @@ class Config(TwoPlayerConfig):
     d_width: int = Field(16, ge=1)
     """channels of a finer D at half its side, doubling towards 4x4"""
     d_norm: Literal["batch", "layer", "none"] = "batch"
-    """normalisation in a finer D; with a penalty on gradients use layer or none"""
+    """normalisation in every convolutional D; with a penalty on gradients use layer or none"""
     loss: LossName = "least-squares"
     optim: OptimsConfig = OptimsConfig(
         g=OptimConfig(lr=2e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1e-3, beta2=0.99, decay="cosine")
@@ -50,13 +50,17 @@ class Config(TwoPlayerConfig):
 def coarsest(config: Config, spec: Spec) -> Pair:
     """The pair of the first level, which is a game of two players like any other."""
     side, first = config.start, replace(spec, resolution=config.start)
-    nets: Any = dcgan if side > 4 else mlp
-    pair = paired(
-        config,
-        first,
-        make_g=lambda latent: nets.Generator(first, latent, config.start_g_width),
-        make_d=lambda seen: nets.Discriminator(seen, config.start_d_width),
-    )
+    g_width, d_width = config.start_g_width, config.start_d_width
+    made: dict[str, Any] = {
+        "make_g": lambda latent: dcgan.Generator(first, latent, g_width),
+        "make_d": lambda seen: dcgan.Discriminator(seen, d_width, config.d_norm),
+    }
+    if side == 4:
+        made = {
+            "make_g": lambda latent: mlp.Generator(first, latent, g_width),
+            "make_d": lambda seen: mlp.Discriminator(seen, d_width),
+        }
+    pair = paired(config, first, **made)
 
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
         return nets[f"G{side}"](z, *conditions)
