@@ -240,13 +240,13 @@ def halves() -> Split:
 
 
 def run_of(halves: Split, path: Path, **settings: Any) -> gansmith.Run:
-    """A run of 2,400 images, as it is on the disk."""
-    quick = {"train.batch": 8, "latent": 2, "width": 32, "ema.half_life_kimg": 0.1}
+    """A run of 4,800 images, as it is on the disk."""
+    quick = {"train.batch": 8, "latent": 2, "width": 32, "reconstruction": "mse", "ema.half_life_kimg": 0.1}
     quick |= {f"optim.{player}.lr": 2e-3 for player in ("autoencoder", "discriminator", "encoder", "classifier")}
     config = resolve("aae", [("test", nested(quick | settings))])
     spec = Spec(16, 1, 14, 14, ("above", "below"))
     session = Session(config, spec, halves, Runtime(torch.device("cpu"), autocasts=False))
-    plan = Plan.of(2400, session.shares)
+    plan = Plan.of(4800, session.shares)
     while not session.clock.finished:
         session.step(plan)
     run = RunDir(path)
@@ -283,8 +283,8 @@ def test_a_run_encodes_and_reconstructs(halves: Split, tmp_path: Path) -> None:
 def test_a_run_that_knows_classes_is_asked_for_them(halves: Split, tmp_path: Path, settings: dict[str, Any]) -> None:
     run = run_of(halves, tmp_path, **settings)
     above, below = (run.sample(32, label=label).mean((0, 2, 3)) for label in ("above", 1))
-    assert above[:7].mean() > above[7:].mean() + 50
-    assert below[7:].mean() > below[:7].mean() + 50
+    assert above[:7].mean() > above[7:].mean() + 40
+    assert below[7:].mean() > below[:7].mean() + 40
     turns = run.labels(4)
     assert turns is not None
     assert turns.tolist() == [0, 1, 0, 1]

@@ -176,7 +176,7 @@ class Discriminate:
         net, told = turn.nets[self.judged.net], self.judged.told(turn.batch)
         real = net(self.judged.draw(turn.batch), *told)
         fake = net(self.judged.part(turn.made["codes"]), *told)
-        notes = {"real": real.detach().mean(), "fake": fake.detach().mean()}
+        notes = {"real": real.detach().float().mean(), "fake": fake.detach().float().mean()}
         return Outcome({"loss": loss_named(self.loss).d(real, fake)}, notes)
 
 
@@ -207,7 +207,7 @@ class Classify:
 
     Attributes:
         size: how many there will be.
-        images: uint8 (n, C, R, R), n at most `size`.
+        images: uint8 (n, C, R, R), n at most `size`; on the CPU.
         labels: (n,) int64.
     """
 
@@ -218,10 +218,11 @@ class Classify:
 
     def __call__(self, turn: Turn) -> Outcome:
         self.keep(turn.batch)
-        chosen = torch.randint(len(self.labels), (len(turn.batch),), device=self.labels.device)
-        images = self.images[chosen].float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+        device = turn.batch.images.device
+        chosen = torch.randint(len(self.labels), (len(turn.batch),))
+        pixels, labels = self.images[chosen].to(device), self.labels[chosen].to(device)
+        images = pixels.float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
         logits = turn.nets["encoder"](images)[:, self.codes.style :].float()
-        labels = self.labels[chosen]
         right = (logits.argmax(1) == labels).float().mean()
         return Outcome({"loss": cross_entropy(logits, labels)}, {"accuracy": right})
 
@@ -229,14 +230,13 @@ class Classify:
         """Takes of the batch what is still missing of each class."""
         if len(self.labels) >= self.size:
             return
-        (labels,) = by_label(batch)
-        known = self.labels.to(labels.device)
-        have, nth = known.bincount(minlength=self.codes.classes), one_hot(labels, self.codes.classes).cumsum(0)
-        place = have[labels] + nth.gather(1, labels[:, None])[:, 0]
-        wanted = place <= self.share[labels.cpu()].to(labels.device)
-        pixels = batch.images[wanted].add(1).mul(127.5).round().to(torch.uint8).contiguous()
-        self.images = torch.cat([self.images.to(labels.device), pixels]) if len(known) else pixels
-        self.labels = torch.cat([known, labels[wanted]])
+        labels, images = by_label(batch)[0].cpu(), batch.images.cpu()
+        have = self.labels.bincount(minlength=self.codes.classes)
+        nth = one_hot(labels, self.codes.classes).cumsum(0).gather(1, labels[:, None])[:, 0]
+        wanted = have[labels] + nth <= self.share[labels]
+        pixels = images[wanted].add(1).mul(127.5).round().to(torch.uint8).contiguous()
+        self.images = torch.cat([self.images, pixels]) if len(self.labels) else pixels
+        self.labels = torch.cat([self.labels, labels[wanted]])
 
     @property
     def share(self) -> Tensor:
