@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gansmith.core.config import OptimConfig
+from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.core.game import Game
 from gansmith.core.spec import Spec
 from gansmith.nets import r3gan
@@ -25,15 +25,16 @@ from gansmith.recipes.two_player import (
     two_player,
 )
 
-_OPTIM = OptimConfig(lr=1e-3, beta1=0.0, beta2=0.9, beta2_end=0.99, decay="cosine", lr_end=1e-4)
-_GAMMA = PenaltyConfig(weight=0.5, end=0.05, every=4)
+_OPTIM = OptimConfig(lr=5e-3, beta1=0.0, beta2=0.9, beta2_end=0.99, decay="cosine")
+_GAMMA = PenaltyConfig(weight=0.5, end=0.05, every=8)
 
 
 class Config(TwoPlayerConfig):
     """The settings of `r3gan`."""
 
     family: Literal["r3gan"] = "r3gan"
-    width: int = Field(16, ge=1)
+    train: TrainConfig = TrainConfig(batch=16)
+    width: int = Field(8, ge=1)
     """channels at full resolution, doubling towards 4x4, at most 8 times"""
     blocks: int = Field(1, ge=1)
     """residual blocks at each resolution; 2 in the paper"""
