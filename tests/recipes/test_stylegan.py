@@ -87,16 +87,17 @@ class Linear(nn.Module):
 def test_the_running_mean_and_the_penalty_by_hand() -> None:
     torch.manual_seed(0)
     loss = PathLength(Rules((16,)), weight=2.0)
-    nets = nn.ModuleDict({"G": Linear()})
+    g = Linear()
     mean = 0.0
-    for _ in range(3):
-        outcome = loss(Turn(nets, Batch(torch.zeros(512, 1, 4, 4)), CLOCK, {}))
+    for c in (3.0, 6.0, 1.0):
+        nn.init.constant_(g.c, c)
+        outcome = loss(Turn(nn.ModuleDict({"G": g}), Batch(torch.zeros(40_000, 1, 4, 4)), CLOCK, {}))
         length = outcome.notes["path_length"].item()
-        assert length == pytest.approx(3 * 3.94, rel=0.03), "3 E‖y‖, y of 16 numbers"
-        mean += 0.01 * (length - mean)
+        assert length == pytest.approx(3.938 * c, rel=0.01), "c E‖y‖, y of 16 numbers"
+        mean = mean + 0.01 * (length - mean) if mean else length
         assert loss.mean.item() == pytest.approx(mean, rel=1e-5)
-        # E(l - a)² = (E l - a)² + Var l, and Var‖y‖ is nearly ½.
-        assert outcome.terms["path"].item() == pytest.approx(2 * ((length - mean) ** 2 + 9 * 0.49), rel=0.03)
+        # E(l - a)² = (E l - a)² + Var l, and Var‖y‖ = 16 - 3.938².
+        assert outcome.terms["path"].item() == pytest.approx(2 * ((length - mean) ** 2 + 0.492 * c**2), rel=0.05)
     other = PathLength(Rules((16,)), weight=2.0)
     other.load_state_dict(loss.state_dict())
     assert other.mean.item() == loss.mean.item()

@@ -172,7 +172,9 @@ class ToImage(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent (N, latent + told) -> image (N, C, R, R), not squashed to [-1, 1]: the sum of what every size adds.
+    """Latent (N, latent + told) -> image (N, C, R, R): tanh of the sum of what every size adds.
+
+    The papers' G has no tanh. Without it a D knows reals by a background that is exactly black, and wins (LOG.md).
 
     Attributes:
         layers: how many styles an image is made with, two a size: the one that colours a size also begins the next.
@@ -249,7 +251,7 @@ class Generator(nn.Module):
         for i, (up, conv, to_image) in enumerate(zip(self.ups, self.convs, self.to_image[1:], strict=True)):
             x = conv(up(x, ws[2 * i + 1]), ws[2 * i + 2])
             image = enlarge(image) + to_image(x, ws[2 * i + 3])
-        return image
+        return torch.tanh(image)
 
 
 class Block(nn.Module):

@@ -30,7 +30,8 @@ from gansmith.recipes.two_player import (
     two_player,
 )
 
-_OPTIM = OptimConfig(lr=2.5e-3, beta1=0.0, beta2=0.99, decay="cosine")
+_G = OptimConfig(lr=1e-2, beta1=0.0, beta2=0.99, decay="cosine")
+_D = OptimConfig(lr=4e-3, beta1=0.0, beta2=0.99, decay="cosine")
 
 
 class Config(TwoPlayerConfig):
@@ -50,8 +51,8 @@ class Config(TwoPlayerConfig):
     """path-length regularisation, in units of the paper's weight (Karras 2020, app. B); 0 is off"""
     path_every: int = Field(8, ge=1)
     """path length is paid every so many steps, times as much"""
-    penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=16))
-    optim: OptimsConfig = OptimsConfig(g=_OPTIM, d=_OPTIM)
+    penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=4))
+    optim: OptimsConfig = OptimsConfig(g=_G, d=_D)
 
 
 def suggested_gamma(resolution: int, batch: int) -> float:
@@ -93,12 +94,13 @@ def path_lengths(images: Tensor, w: Tensor, y: Tensor) -> Tensor:
 class PathLength:
     """G's side of E(‖Jᵀ_w y‖₂ - a)², a the running mean of the lengths (Karras 2020, eq. 4 and app. B).
 
-    Half of a batch is enough for it (Karras 2020, app. B). In fp32, and without style mixing.
+    Half of a batch is enough for it (Karras 2020, app. B). In fp32, and without style mixing. Released code begins a
+    at 0, which in a short run is a pull towards constant images (LOG.md); here it is at first the first mean length.
 
     Attributes:
         weight: of the penalty, its cadence included.
         decay: how far a moves towards each mean length.
-        mean: a, a scalar that begins at 0.
+        mean: a, a scalar; 0 before the first length.
     """
 
     rules: Rules
@@ -114,9 +116,10 @@ class PathLength:
         with torch.autocast(z.device.type, enabled=False):
             images, w = turn.nets["G"](z, *self.rules.conditions(half), 1.0, True)
             lengths = path_lengths(images, w, torch.randn_like(images))
-        self.mean = torch.lerp(self.mean.to(lengths.device), lengths.detach().mean(), self.decay)
+        now, mean = lengths.detach().mean(), self.mean.to(lengths.device)
+        self.mean = torch.where(mean == 0, now, torch.lerp(mean, now, self.decay))
         penalty = self.weight * (lengths - self.mean).square().mean()
-        return Outcome({"path": penalty}, {"path_length": lengths.detach().mean()})
+        return Outcome({"path": penalty}, {"path_length": now})
 
     def state_dict(self) -> dict[str, Any]:
         return {"mean": self.mean}
