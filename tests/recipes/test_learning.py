@@ -36,6 +36,8 @@ RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "wgan-gp": (14.0, {"g_width": 12, "d_width": 12, "n_critic": 2}),
     "wgan": (12.0, {"g_width": 12, "d_width": 12, "n_critic": 2}),
     "r3gan": (8.0, {"train.batch": 8}),
+    "lapgan": (10.0, {}),
+    "stylegan": (12.0, {"path_length": 0, "style_mixing": 0}),
     "progan": (
         36.0,
         {"start": 16, "loss": "nonsaturating", "penalty.gp": 0, "penalty.r1": {"weight": 0.2, "every": 4}},

@@ -51,7 +51,7 @@ class Config(TwoPlayerConfig):
     """path-length regularisation, in units of the paper's weight (Karras 2020, app. B); 0 is off"""
     path_every: int = Field(8, ge=1)
     """path length is paid every so many steps, times as much"""
-    penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=4))
+    penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=16))
     optim: OptimsConfig = OptimsConfig(g=_G, d=_D)
 
 
