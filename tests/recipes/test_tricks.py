@@ -492,7 +492,7 @@ def test_wgans_weights_stay_in_their_box(tiny_session: Make) -> None:
     session = tiny_session("wgan")
     for _ in range(3):
         stats = session.step(endless(session))
-    assert max(p.abs().max().item() for p in session.game.nets["D"].parameters()) <= 0.01
+    assert max(p.abs().max().item() for p in session.game.nets["D"].parameters()) <= 0.05 + 1e-7
     assert max(p.abs().max().item() for p in session.game.nets["G"].parameters()) > 0.01
     torch.testing.assert_close(stats["D/distance"], -stats["D/loss"])
 
