@@ -54,7 +54,7 @@ def composed(levels: Sequence[Tensor]) -> Tensor:
 def fitted(detail: Tensor, coarse: Tensor) -> Tensor:
     """The detail nearest to `detail` that a real image could have above `coarse`: down(up(coarse) + h) = coarse.
 
-    Without it D, which sees the low-pass, tells fakes by the means of their 2x2 blocks alone (LOG.md).
+    Without it D, which sees the low-pass, could tell fakes by the means of their 2x2 blocks alone.
 
     Args:
         detail: (N, C, 2R, 2R).

@@ -174,7 +174,7 @@ class ToImage(nn.Module):
 class Generator(nn.Module):
     """Latent (N, latent + told) -> image (N, C, R, R): tanh of the sum of what every size adds.
 
-    The papers' G has no tanh. Without it a D knows reals by a background that is exactly black, and wins (LOG.md).
+    The papers' G has no tanh; with it a background can be exactly black, which is how D could tell reals otherwise.
 
     Attributes:
         layers: how many styles an image is made with, two a size: the one that colours a size also begins the next.

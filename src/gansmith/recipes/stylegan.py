@@ -95,7 +95,7 @@ class PathLength:
     """G's side of E(‖Jᵀ_w y‖₂ - a)², a the running mean of the lengths (Karras 2020, eq. 4 and app. B).
 
     Half of a batch is enough for it (Karras 2020, app. B). In fp32, and without style mixing. Released code begins a
-    at 0, which in a short run is a pull towards constant images (LOG.md); here it is at first the first mean length.
+    at 0, which in a short run is a pull towards constant images; here it is at first the first mean length.
 
     Attributes:
         weight: of the penalty, its cadence included.
