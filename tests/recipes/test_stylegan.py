@@ -110,13 +110,13 @@ def test_the_papers_weight() -> None:
 
 
 def test_path_length_is_a_move_of_g_with_its_own_cadence(tiny_session: Make) -> None:
-    session = tiny_session("stylegan", {"path_every": 3})
+    session = tiny_session("stylegan", {"path_length": 1, "path_every": 3})
     (stage,) = session.game.stages
     assert [(move.player, move.every) for move in stage.moves] == [("G", 1), ("D", 1), ("G", 3)]
     plan = Plan.of(1000, session.shares)
     paid = ["G/path" in session.step(plan) for _ in range(7)]
     assert paid == [True, False, False, True, False, False, True]
-    (off,) = tiny_session("stylegan", {"path_length": 0}).game.stages
+    (off,) = tiny_session("stylegan").game.stages
     assert len(off.moves) == 2
 
 
@@ -129,7 +129,7 @@ def test_lazy_path_length_costs_as_much_in_the_mean() -> None:
 
 
 def test_the_running_mean_survives_a_checkpoint(tiny_session: Make, tmp_path: Path) -> None:
-    whole, first, second = (tiny_session("stylegan", {"path_every": 2}) for _ in range(3))
+    whole, first, second = (tiny_session("stylegan", {"path_length": 1, "path_every": 2}) for _ in range(3))
     plan = Plan.of(1000, whole.shares)
     for _ in range(6):
         whole.step(plan)
@@ -149,7 +149,7 @@ def test_the_running_mean_survives_a_checkpoint(tiny_session: Make, tmp_path: Pa
 
 @pytest.mark.parametrize("conditioning", ["concat", "projection", "acgan"])
 def test_path_length_of_a_conditional_generator(tiny_session: Make, conditioning: str) -> None:
-    stats = tiny_session("stylegan", {"conditioning": conditioning}).step(Plan.of(1000, [1]))
+    stats = tiny_session("stylegan", {"path_length": 1, "conditioning": conditioning}).step(Plan.of(1000, [1]))
     assert torch.isfinite(stats["G/path"])
     assert stats["G/path_length"] > 0
 

@@ -47,8 +47,8 @@ class Config(TwoPlayerConfig):
     """share of the training images whose styles are of two latents (Karras 2019, sec. 3.1)"""
     gamma: float | None = Field(None, ge=0)
     """weight of R1 where `penalty.r1.weight` is 0; by default 0.0002 resolution² / batch (Karras 2020, limited data)"""
-    path_length: float = Field(1.0, ge=0)
-    """path-length regularisation, in units of the paper's weight (Karras 2020, app. B); 0 is off"""
+    path_length: float = Field(0.0, ge=0)
+    """path-length regularisation, 1 is the paper's weight (Karras 2020, app. B); off: it hurts short runs"""
     path_every: int = Field(8, ge=1)
     """path length is paid every so many steps, times as much"""
     penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=16))
