@@ -233,7 +233,8 @@ def train_points(mixture: Mixture, method: Method, seed: int) -> tuple[Callable[
     data = mixture.draw(POINTS, torch.Generator().manual_seed(seed))
     g = PointGenerator(method.norm, 400 if method.of_paper else WIDTH)
     d = PointDiscriminator(method.pack, 200 if method.of_paper else WIDTH, method.of_paper)
-    game = two_player(config, g, d, Rules((LATENT,), judge=packed(method.pack)), {"train": 1.0})
+    rules = Rules((LATENT,), judge=packed(method.pack), at_once=1)
+    game = two_player(config, g, d, rules, {"train": 1.0})
     optims = {name: Optim(player, game.nets) for name, player in game.players.items()}
     ema = Ema(game.nets, game.averaged, config.ema)
     plan = Plan.of(config.train.images, [1.0])

@@ -19,12 +19,13 @@ from gansmith.nets.blocks import (
     PixelNorm,
     Reshaped,
     Upfront,
+    images_at_once,
     levels,
     pack,
     spectrally_normed,
     unpack,
 )
-from gansmith.nets.conditional import ProjectionDiscriminator
+from gansmith.nets.conditional import ClassBatchNorm2d, ProjectionDiscriminator
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +62,32 @@ def test_minibatch_stddev_against_numpy(n: int, group: int) -> None:
     x = torch.randn(n, 3, 2, 5)
     y = MinibatchStddev(group=4)(x)
     assert torch.equal(y[:, :3], x)
-    columns = x.numpy().reshape(group, n // group, 3, 2, 5)  # image i is in group i mod (n / group)
-    spread = np.sqrt(columns.astype(np.float64).var(0) + 1e-8).mean((1, 2, 3))
+    groups = x.numpy().reshape(n // group, group, 3, 2, 5)
+    spread = np.sqrt(groups.astype(np.float64).var(1) + 1e-8).mean((1, 2, 3))
     for i in range(n):
-        np.testing.assert_allclose(y[i, 3].numpy(), spread[i % (n // group)], rtol=1e-5)
+        np.testing.assert_allclose(y[i, 3].numpy(), spread[i // group], rtol=1e-5)
 
 
 def test_minibatch_stddev_tells_a_collapsed_batch() -> None:
     same = torch.randn(1, 3, 4, 4).expand(8, -1, -1, -1)
     assert MinibatchStddev()(same)[:, 3].max() < 1e-3
     assert MinibatchStddev()(torch.randn(8, 3, 4, 4))[:, 3].min() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([nn.Conv2d(1, 2, 1), nn.LeakyReLU()], 1),
+        ([nn.GroupNorm(1, 2), nn.InstanceNorm2d(2)], 1),
+        ([nn.Conv2d(1, 2, 1), MinibatchStddev(4)], 4),
+        ([MinibatchStddev(4), MinibatchStddev(6)], 12),
+        ([nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)], None),
+        ([ClassBatchNorm2d(2, 3)], None),
+        ([MinibatchStddev(4), MinibatchDiscrimination(4)], None),
+    ],
+)
+def test_how_many_images_a_net_looks_at_together(layers: list[nn.Module], expected: int | None) -> None:
+    assert images_at_once(nn.Sequential(*layers)) == expected
 
 
 @pytest.mark.parametrize("inputs", [4, 64, 256])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.r3gan import BiasedLeaky, Block, Discriminator, Down, Generator, Up, conv, sizes
+from gansmith.nets.r3gan import Block, Discriminator, Down, Generator, Up, conv, sizes
 
 LATENT = 5
 
@@ -68,22 +68,26 @@ def test_layers_in_order() -> None:
     g, d = nets(32, 8, 2).values()
     assert [type(layer) for layer in g.layers] == [Block, Block, *[Up, Block, Block] * 3, nn.Conv2d]
     assert [type(layer) for layer in d.layers] == [nn.Conv2d, Block, Block, *[Down, Block, Block] * 3]
-    assert [type(layer) for layer in g.layers[0].layers] == [nn.Conv2d, BiasedLeaky, nn.Conv2d, BiasedLeaky, nn.Conv2d]
+    inside = [nn.Conv2d, nn.LeakyReLU, nn.Conv2d, nn.LeakyReLU, nn.Conv2d]
+    assert [type(layer) for layer in g.layers[0].layers] == inside
     assert [layer.kernel_size for layer in g.layers[0].layers[::2]] == [(1, 1), (3, 3), (1, 1)]
     assert sizes(spec_of(32), 8) == [64, 32, 16, 8]
     assert sizes(spec_of(128), 8) == [64, 64, 64, 32, 16, 8]
 
 
 @both
-def test_no_normalisation_and_no_bias_in_convolutions(which: str) -> None:
+def test_no_normalisation_and_a_bias_before_every_activation_alone(which: str) -> None:
     kinds = {type(m).__name__ for m in nets()[which].modules()}
     assert kinds <= {which, "Generator", "Discriminator", "Sequential", "Conv2d", "Linear", "Identity"} | {
         "Block",
-        "BiasedLeaky",
+        "LeakyReLU",
         "Up",
         "Down",
     }
-    assert all(m.bias is None for m in nets()[which].modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    modules = list(nets()[which].modules())
+    biased = {m for m in modules if getattr(m, "bias", None) is not None}
+    assert biased == {m.layers[i] for m in modules if isinstance(m, Block) for i in (0, 2)}
+    assert not any(m.bias.any() for m in biased), "0 at first"
 
 
 @both

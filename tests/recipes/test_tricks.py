@@ -388,7 +388,7 @@ def test_samples_of_acgan_are_of_the_class_that_was_asked_for(clothes: Dataset) 
     classifier = extractor("fashion-cnn")
     settings = {"conditioning": "acgan", "ema.half_life_kimg": 0.5, "train.batch": 16, "g_width": 12, "d_width": 12}
     session = Session(resolve("dcgan", [("test", nested(settings))]), clothes.spec, clothes.train, CPU)
-    plan = Plan.of(5000, session.shares)
+    plan = Plan.of(12_000, session.shares)
     while not session.clock.finished:
         session.step(plan)
     rows, columns = clothes.spec.window
@@ -408,8 +408,9 @@ def test_d_judges_packs_of_a_kind(tiny_session: Make) -> None:
     session.game.nets["D"].register_forward_hook(lambda net, inputs, output: judged.append(inputs[0].detach()))
     batch = session.feed.at(0)
     session.step(endless(session))
-    assert [tuple(images.shape) for images in judged] == [(2, 2, 16, 16)] * 3
-    assert torch.equal(judged[1], pack(batch.images, 2))
+    # G's fakes; then, in one pass, the reals and those fakes.
+    assert [tuple(images.shape) for images in judged] == [(2, 2, 16, 16), (4, 2, 16, 16)]
+    assert torch.equal(judged[1], torch.cat([pack(batch.images, 2), judged[0]]))
 
 
 def test_a_penalty_is_on_the_gradient_of_a_pack(tiny_session: Make) -> None:
@@ -552,3 +553,33 @@ def test_the_plot_shows_a_critics_distance(tmp_path: Path) -> None:
         pictures.save_plot(rows, tmp_path / "losses.png", "a run")
     assert labels == ["loss", "mean output of D", "critic's estimate of the distance"]
     assert (tmp_path / "losses.png").stat().st_size > 0
+
+
+# ---- reals and fakes in one pass
+
+
+@pytest.mark.parametrize("trick", ["none", "stddev", "pack", "spectral norm", "acgan", "projection", "concat"])
+def test_one_pass_over_both_kinds_says_what_two_would(tiny_session: Make, trick: str) -> None:
+    settings = TRICKS.get(trick, {"conditioning": trick})
+    session = tiny_session("wgan-gp", {"loss": "nonsaturating", "train.batch": 8, **settings})
+    d_loss = session.game.stages[0].moves[1].loss
+    batch = session.feed.at(0)
+    turn = Turn(session.game.nets.eval(), batch, session.clock, {})  # a power iteration would move D in between
+    fake = torch.randn_like(batch.images)
+    together, apart = d_loss.rules, replace(d_loss.rules, at_once=None)
+    assert together.at_once is not None
+    for one, other in zip(
+        together.opinions(turn, batch.images, fake), apart.opinions(turn, batch.images, fake), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+        assert len(one.logits) == len(batch) // d_loss.rules.pack
+
+
+def test_a_group_never_holds_both_kinds(tiny_session: Make) -> None:
+    # Of 6 images a group is 3, of 12 it would be 4: such batches are judged apart.
+    session = tiny_session("wgan-gp", {"minibatch": "stddev", "train.batch": 6})
+    rules = session.game.stages[0].moves[1].loss.rules
+    assert rules.at_once == 4
+    turn = Turn(session.game.nets, session.feed.at(0), session.clock, {})
+    real, fake = turn.batch.images, torch.randn_like(turn.batch.images)
+    torch.testing.assert_close(rules.opinions(turn, real, fake)[0].logits, rules.opinion(turn, real).logits)

@@ -59,7 +59,8 @@ class EqualConv2d(nn.Module):
 class MinibatchStddev(nn.Module):
     """Appends a channel: the standard deviation over groups of the batch, averaged (Karras 2018, sec. 3).
 
-    (N, C, H, W) -> (N, C + 1, H, W). The group is the largest divisor of N that is at most `group`.
+    (N, C, H, W) -> (N, C + 1, H, W). Neighbours in the batch are a group: as many as the largest divisor of N that is
+    at most `group`.
     """
 
     def __init__(self, group: int = 4):
@@ -69,8 +70,9 @@ class MinibatchStddev(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, _, h, w = x.shape
         group = next(g for g in range(min(self.group, n), 0, -1) if n % g == 0)
-        spread = x.float().unflatten(0, (group, -1)).var(0, unbiased=False).add(1e-8).sqrt().mean((1, 2, 3))
-        channel = spread.to(x.dtype).repeat(group).view(n, 1, 1, 1).expand(n, 1, h, w)
+        rows = x.float().permute(0, 2, 3, 1).reshape(n // group, group, -1)  # as they lie in memory
+        spread = (rows - rows.mean(1, keepdim=True)).square().mean(1).add(1e-8).sqrt().mean(1)
+        channel = spread.to(x.dtype).repeat_interleave(group).view(n, 1, 1, 1).expand(n, 1, h, w)
         return torch.cat([x, channel], 1)
 
 
@@ -90,6 +92,14 @@ class MinibatchDiscrimination(nn.Module):
         rows = self.map(x).unflatten(1, (self.kernels, self.size)).float()
         nearness = (rows[:, None] - rows[None]).abs().sum(3).neg().exp().sum(1) - 1
         return torch.cat([x, nearness.to(x.dtype)], 1)
+
+
+def images_at_once(net: nn.Module) -> int | None:
+    """How many neighbours in a batch `net` looks at together in training: 1 where it sees each image by itself, None
+    where its output for one depends on the whole batch."""
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm | MinibatchDiscrimination) for m in net.modules()):
+        return None
+    return math.lcm(*(m.group for m in net.modules() if isinstance(m, MinibatchStddev)))
 
 
 class Reshaped(nn.Module):

@@ -22,23 +22,14 @@ GROUP = 16
 SLOPE = 0.2
 
 
-def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias, its weights N(0, gain² / fan-in)."""
-    made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+def conv(inputs: int, outputs: int, kernel: int, gain: float, groups: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A convolution, its weights N(0, gain² / fan-in), its bias 0."""
+    made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias)
     fan_in = inputs // groups * kernel * kernel
     nn.init.normal_(made.weight, 0.0, gain / math.sqrt(fan_in)) if gain else nn.init.zeros_(made.weight)
+    if bias:
+        nn.init.zeros_(made.bias)  # type: ignore[arg-type]
     return made
-
-
-class BiasedLeaky(nn.Module):
-    """Leaky ReLU of x plus a bias per channel."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x + self.bias.to(x.dtype), SLOPE)
 
 
 class Block(nn.Module):
@@ -51,10 +42,10 @@ class Block(nn.Module):
         gain = math.sqrt(2 / (1 + SLOPE**2)) * depth**-0.25
         groups = next(n for n in range(max(1, inner // GROUP), 0, -1) if inner % n == 0)
         self.layers = nn.Sequential(
-            conv(channels, inner, 1, gain),
-            BiasedLeaky(inner),
-            conv(inner, inner, 3, gain, groups),
-            BiasedLeaky(inner),
+            conv(channels, inner, 1, gain, bias=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            conv(inner, inner, 3, gain, groups, bias=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             conv(inner, channels, 1, 0.0),
         )
 

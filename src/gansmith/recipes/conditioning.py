@@ -11,7 +11,14 @@ from torch.nn.functional import cross_entropy
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Request
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import MinibatchDiscrimination, MinibatchStddev, Reshaped, Upfront, spectrally_normed
+from gansmith.nets.blocks import (
+    MinibatchDiscrimination,
+    MinibatchStddev,
+    Reshaped,
+    Upfront,
+    images_at_once,
+    spectrally_normed,
+)
 from gansmith.nets.conditional import (
     AuxiliaryDiscriminator,
     ConcatDiscriminator,
@@ -70,7 +77,8 @@ def paired(
         rules = replace(rules, conditions=by_label, aside=named_rightly if how == "acgan" else rules.aside)
         takes_labels = how == "projection" and make_class_g
         g = takes_labels(classes) if takes_labels else ConcatGenerator(make_g(config.latent + classes), classes)
-    return Pair(g, told_d(config, spec, make_d), rules)
+    d = told_d(config, spec, make_d)
+    return Pair(g, d, replace(rules, at_once=images_at_once(d)))
 
 
 def told_d(config: TwoPlayerConfig, spec: Spec, make_d: MakeD) -> nn.Module:

@@ -132,6 +132,10 @@ class Opinion(NamedTuple):
     logits: Tensor
     classes: Tensor | None = None
 
+    def rows(self, which: slice) -> Opinion:
+        """What it says of some images."""
+        return Opinion(self.logits[which], None if self.classes is None else self.classes[which])
+
 
 def unconditional(asked: Batch | Request) -> Conditions:
     """Neither player is told anything."""
@@ -171,6 +175,8 @@ class Rules:
             batch, so that D sees as many of each class among fakes as among reals.
         view: (images, clock) -> what D sees of them: noise, augmentation.
         pack: how many of these D judges at once; N is the number of packs in what D says.
+        at_once: how many packs D looks at together (see `images_at_once`); where it is not None, D judges reals and
+            fakes in one pass, which costs less than two.
         aside: (opinion, conditions) -> what both players pay beside the game, such as for the class.
     """
 
@@ -181,6 +187,7 @@ class Rules:
     conditions: Callable[[Batch | Request], Conditions] = unconditional
     view: Callable[[Tensor, Clock], Tensor] = _view
     pack: int = 1
+    at_once: int | None = None
     aside: Callable[[Opinion, Conditions], dict[str, Tensor]] = _aside
 
     def fakes(self, turn: Turn) -> Tensor:
@@ -190,8 +197,19 @@ class Rules:
 
     def opinion(self, turn: Turn, images: Tensor) -> Opinion:
         """What D says to its view of `images`."""
+        return self._asked(turn, images, self.conditions(turn.batch))
+
+    def opinions(self, turn: Turn, real: Tensor, fake: Tensor) -> tuple[Opinion, Opinion]:
+        """What D says to its view of both."""
+        if self.at_once is None or len(real) // self.pack % self.at_once:
+            return self.opinion(turn, real), self.opinion(turn, fake)
+        twice = tuple(torch.cat([condition, condition]) for condition in self.conditions(turn.batch))
+        both, n = self._asked(turn, torch.cat([real, fake]), twice), len(real) // self.pack
+        return both.rows(slice(n)), both.rows(slice(n, None))
+
+    def _asked(self, turn: Turn, images: Tensor, conditions: Conditions) -> Opinion:
         seen = pack(self.view(images, turn.clock), self.pack)
-        said = self.judge(turn.nets, seen, self.conditions(turn.batch), turn.clock)
+        said = self.judge(turn.nets, seen, conditions, turn.clock)
         return Opinion(*said) if isinstance(said, tuple) else Opinion(said)
 
     def logits(self, turn: Turn, images: Tensor) -> Tensor:
@@ -237,7 +255,7 @@ class DiscriminatorLoss:
     def __call__(self, turn: Turn) -> Outcome:
         images = self.rules.reals(turn.batch, turn.clock)
         fakes = self._take_fakes(turn)
-        real, fake = self.rules.opinion(turn, images), self.rules.opinion(turn, fakes)
+        real, fake = self.rules.opinions(turn, images, fakes)
         terms = {"loss": self.loss.d(real.logits, fake.logits)}
         for_fakes = self.rules.aside_of(turn, fake)
         terms |= {name: term + for_fakes[name] for name, term in self.rules.aside_of(turn, real).items()}
