@@ -64,7 +64,7 @@ SET = [
 
 @pytest.mark.parametrize(("setting", "words"), [(s, w) for s, *w in SET], ids=[s for s, *_ in SET])
 def test_setting(command: Command, noise: Path, setting: str, words: list[str]) -> None:
-    assert_told(command("train", "--data", noise, "--set", setting), 2, *words)
+    assert_told(command("train", "dcgan", "--data", noise, "--set", setting), 2, *words)
     assert tree(Path()) == set()
 
 
@@ -113,7 +113,7 @@ FILES = [
 @pytest.mark.parametrize(("content", "words"), FILES, ids=range(len(FILES)))
 def test_config_file(command: Command, noise: Path, content: bytes, words: list[str]) -> None:
     Path("own.yaml").write_bytes(content)
-    assert_told(command("train", "--data", noise, "--config", "own.yaml"), 2, *words)
+    assert_told(command("train", "dcgan", "--data", noise, "--config", "own.yaml"), 2, *words)
     if b"family" not in content:
         assert_told(command("config", "validate", "own.yaml"), 2, *words)
     assert tree(Path()) == {"own.yaml"}
@@ -135,14 +135,14 @@ def pictures(folder: Path, good: int, broken: int) -> Path:
 )
 def test_data(command: Command, tmp_path: Path, good: int, broken: int, words: list[str]) -> None:
     photos = pictures(tmp_path / "photos", good, broken)
-    assert_told(command("train", "--data", photos, "--kimg", 1), 4, *words)
-    assert_told(command("train", "--data", photos, "--kimg", 1, "--set", "data.holdout=0"), 4, *words)
+    assert_told(command("train", "dcgan", "--data", photos, "--kimg", 1), 4, *words)
+    assert_told(command("train", "dcgan", "--data", photos, "--kimg", 1, "--set", "data.holdout=0"), 4, *words)
     assert tree(Path()) == set()
 
 
 @pytest.mark.parametrize("source", ["absent", "absent.zip", "builtin:shoes", ""])
 def test_no_such_data(command: Command, source: str) -> None:
-    for args in (["train", "--data"], ["train", "--dry-run", "--data"], ["data", "check"], ["data", "prepare"]):
+    for args in (["train", "dcgan", "--data"], ["train", "dcgan", "--dry-run", "--data"], ["data", "check"], ["data", "prepare"]):
         answer = command(*args, source)
         assert answer.code in (2, 4), answer
         assert_told(answer, answer.code, source)
@@ -151,18 +151,18 @@ def test_no_such_data(command: Command, source: str) -> None:
 
 def test_run_dir_is_a_file(command: Command, noise: Path) -> None:
     Path("taken").touch()
-    assert_told(command("train", "--data", noise, "--run-dir", "taken"), 2, "taken: is a file")
+    assert_told(command("train", "dcgan", "--data", noise, "--run-dir", "taken"), 2, "taken: is a file")
 
 
 def test_run_dir_below_a_file(command: Command, noise: Path) -> None:
     Path("taken").touch()
-    assert_told(command("train", "--data", noise, "--run-dir", "taken/run"), 2, "taken: is a file")
+    assert_told(command("train", "dcgan", "--data", noise, "--run-dir", "taken/run"), 2, "taken: is a file")
 
 
 def test_run_dir_is_something_else(command: Command, noise: Path) -> None:
     Path("thesis").mkdir()
     Path("thesis/chapter.txt").touch()
-    assert_told(command("train", "--data", noise, "--run-dir", "thesis"), 2, "thesis: not empty and not a run")
+    assert_told(command("train", "dcgan", "--data", noise, "--run-dir", "thesis"), 2, "thesis: not empty and not a run")
     assert tree(Path()) == {"thesis", "thesis/chapter.txt"}
 
 
@@ -273,7 +273,7 @@ def test_broken_run(command: Command, trained: Path, change: Callable[[Path], An
 def test_resuming_a_broken_run(command: Command, trained: Path, noise: Path, name: str) -> None:
     shutil.copytree(trained, "run")
     Path("run", name).write_text("{")
-    answer = command("train", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "run")
+    answer = command("train", "dcgan", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "run")
     assert answer.code in (1, 2), answer
     assert_told(answer, answer.code, f"run/{name}")
 

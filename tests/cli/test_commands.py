@@ -78,7 +78,7 @@ def assert_scores(scores: dict[str, Any]) -> None:
 
 
 def test_train_json(command: Command, noise: Path) -> None:
-    answer = command("train", "--data", noise, "--kimg", 0.064, *TINY, "--json")
+    answer = command("train", "dcgan", "--data", noise, "--kimg", 0.064, *TINY, "--json")
     assert answer.code == 0, answer.err
     record = json.loads(answer.out)
     assert {"run", "family", "images", "seconds", "images_per_second", "scores"} <= set(record)
@@ -89,11 +89,11 @@ def test_train_json(command: Command, noise: Path) -> None:
 
 
 def test_train_tells_where_the_pictures_are(command: Command, noise: Path) -> None:
-    answer = command("train", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "mine")
+    answer = command("train", "dcgan", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "mine")
     assert answer.code == 0, answer.err
     for word in ("frechet", "real images", "trivial", "mine/samples/", "mine/film.webp"):
         assert word in answer.out
-    again = command("train", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "mine")
+    again = command("train", "dcgan", "--data", noise, "--kimg", 0.064, *TINY, "--run-dir", "mine")
     assert (again.code, again.out) == (0, answer.out)
 
 
@@ -114,6 +114,14 @@ def test_evaluate_json(command: Command, trained: Path) -> None:
     assert set(record) == {"scores", "protocol"}
     assert_scores(record["scores"])
     assert json.loads((trained / "reports/evaluation.json").read_text()) == record
+
+
+def test_who_names_no_family_gets_the_baseline(command: Command, noise: Path) -> None:
+    asked = command("train", "--data", noise, "--kimg", 0.1, "--dry-run", "--json")
+    assert asked.code == 0, asked.err
+    assert json.loads(asked.out)["family"] == "r3gan"
+    named = command("train", "dcgan", "--data", noise, "--kimg", 0.1, "--dry-run", "--json")
+    assert json.loads(named.out)["family"] == "dcgan"
 
 
 def test_families_json(command: Command) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from gansmith.core.spec import Spec
 from gansmith.nets.lapgan import Generator, beside, composed, down, fitted, pyramid, up
@@ -68,3 +69,21 @@ def test_the_generator_of_a_level(side: int, channels: int, told: int) -> None:
 def test_true_details_fit_already() -> None:
     coarse, detail = pyramid(torch.rand(2, 3, 16, 16), 8)
     torch.testing.assert_close(fitted(detail, coarse), detail, atol=1e-6, rtol=0)
+
+
+def test_the_layers_of_a_levels_generator() -> None:
+    # Denton 2015, app. A: three hidden layers of convolutions with batch norm and rectifiers, then the detail. Here at
+    # half the side: four pixels as channels, one plane of noise, two of what is told.
+    layers = list(Generator(Spec(16, 3, 16, 16), 5, told=2).layers)
+    assert [type(layer) for layer in layers] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 3 + [nn.Conv2d, nn.PixelShuffle]
+    shapes = [tuple(layer.weight.shape) for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert shapes == [(5, 4 * 3 + 1 + 2, 3, 3), (5, 5, 3, 3), (5, 5, 3, 3), (4 * 3, 5, 3, 3)]
+    assert [layer.bias is None for layer in layers if isinstance(layer, nn.Conv2d)] == [True, True, True, False]
+
+
+def test_weights_begin_as_dcgans_do() -> None:
+    torch.manual_seed(0)
+    for layer in Generator(Spec(16, 1, 16, 16), 64).layers:
+        if isinstance(layer, nn.Conv2d):
+            n = layer.weight.numel()
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / (2 * n) ** 0.5)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from gansmith.core.clock import Plan
 from gansmith.core.spec import Spec
+from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm
 from gansmith.nets.progan import Discriminator, Generator, channels_at, enlarge, real_at, shrink
 from gansmith.recipes.progan import grown
 
@@ -84,3 +86,58 @@ def test_growth_by_hand() -> None:
 
 def test_channels_by_hand() -> None:
     assert [channels_at(level, 16, 5) for level in range(6)] == [128, 128, 128, 64, 32, 16]
+
+
+# ---- the paper's table 2
+
+
+def convolutions(net: nn.Module) -> list[tuple[int, int, int]]:
+    """(inputs, outputs, kernel) of every convolution, in order."""
+    found = [m.weight.shape for m in net.modules() if isinstance(m, EqualConv2d)]
+    return [(inputs, outputs, kernel) for outputs, inputs, kernel, _ in found]
+
+
+def test_gs_layers(g: Generator) -> None:
+    # 4x4 from the latent, then two 3x3 convolutions a size; 32, 16, 8, 4 channels; 1x1 to the image at every size.
+    assert convolutions(g) == [
+        *((6, 32, 4), (32, 32, 3)),
+        *((32, 16, 3), (16, 16, 3), (16, 8, 3), (8, 8, 3), (8, 4, 3), (4, 4, 3)),
+        *((32, 3, 1), (16, 3, 1), (8, 3, 1), (4, 3, 1)),
+    ]
+    for block in (g.first, *g.blocks):
+        kinds = [type(layer) for layer in block]
+        assert kinds == [EqualConv2d, nn.LeakyReLU, PixelNorm] * (len(kinds) // 3)
+    assert all(layer.negative_slope == 0.2 for layer in g.modules() if isinstance(layer, nn.LeakyReLU))
+
+
+def test_ds_layers(d: Discriminator) -> None:
+    # The mirror of G, without norms; at 4x4 the channel of the minibatch's standard deviation, 3x3, 4x4, the logit.
+    assert convolutions(d) == [
+        *((3, 32, 1), (3, 16, 1), (3, 8, 1), (3, 4, 1)),
+        *((16, 16, 3), (16, 32, 3), (8, 8, 3), (8, 16, 3), (4, 4, 3), (4, 8, 3)),
+        *((33, 32, 3), (32, 32, 4), (32, 1, 1)),
+    ]
+    assert not any(isinstance(m, PixelNorm) or "Norm" in type(m).__name__ for m in d.modules())
+    assert [type(layer) for layer in d.last][:2] == [MinibatchStddev, EqualConv2d]
+
+
+def test_parameters_are_weights_and_a_bias_a_channel(g: Generator, d: Discriminator) -> None:
+    for net in (g, d):
+        by_hand = sum(inputs * outputs * kernel**2 + outputs for inputs, outputs, kernel in convolutions(net))
+        assert sum(p.numel() for p in net.parameters()) == by_hand
+
+
+def test_weights_begin_as_unit_gaussians_and_biases_at_nought() -> None:
+    torch.manual_seed(0)
+    for module in Generator(SPEC, 64, 8).modules():
+        if isinstance(module, EqualConv2d):
+            n = module.weight.numel()
+            assert module.weight.std().item() == pytest.approx(1, rel=5 / (2 * n) ** 0.5)
+            assert not module.bias.any()
+
+
+@torch.no_grad()
+def test_gs_output_is_linear(g: Generator) -> None:
+    for layer in g.to_image:
+        layer.weight *= 100
+    assert g(torch.randn(8, 6), 3.0).abs().max() > 1, "not squashed (sec. A.1)"

@@ -230,7 +230,7 @@ def clothes() -> Dataset:
 def test_p_answers_ds_certainty_in_training(
     clothes: Dataset, settings: dict[str, Any], low: float, high: float
 ) -> None:
-    """On 200 images. (That it is overfitting which p answers was not shown in 10,000 images.)"""
+    """On 200 images, which D knows by heart or not, by how fast it learns."""
     both = {"augment": "ada", "ada.kimg": 4.0, "g_width": 8, "train.batch": 16, "loss": "nonsaturating"}
     both |= {"optim.g.lr": 1e-3 if low else 4e-3}
     few = Split(np.asarray(clothes.train.images[:200]), None)
@@ -239,6 +239,31 @@ def test_p_answers_ds_certainty_in_training(
     while session.clock.images < 2500:
         session.step(plan)
     assert low <= session.game.controls["ada"].p.item() <= high
+
+
+def test_p_rises_on_few_images_and_stays_low_on_many(clothes: Dataset) -> None:
+    """Karras 2020, sec. 3.1: on little data D is surer of the reals the longer it trains, and p follows; on much not.
+
+    The last third of the run is looked at, when D has seen each of the 200 images two hundred times.
+    """
+    settings = {"augment": "ada", "ada.kimg": 10.0, "loss": "nonsaturating", "g_width": 16, "d_width": 16}
+    config = resolve("dcgan", [("test", nested(settings))])
+
+    def p_after(images: int) -> tuple[float, float]:
+        data = Split(np.asarray(clothes.train.images[:images]), None)
+        session, plan = Session(config, clothes.spec, data, CPU), Plan.of(60_000, [1.0])
+        while session.clock.progress < 2 / 3:
+            session.step(plan)
+        before = session.game.controls["ada"].p.item()
+        while not session.clock.finished:
+            session.step(plan)
+        return before, session.game.controls["ada"].p.item()
+
+    few, many = p_after(200), p_after(10_000)
+    assert few[1] > few[0], "still rising"
+    assert few[1] > 0.1
+    assert many[1] < 0.1
+    assert few[1] > 2 * many[1]
 
 
 # ---- balance

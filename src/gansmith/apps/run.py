@@ -27,7 +27,7 @@ from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
 from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
-from gansmith.recipes import build
+from gansmith.recipes import BASELINE, build
 from gansmith.training.loop import plan_run, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.rundir import RunDir, new_run_dir
@@ -224,7 +224,7 @@ def load(path: str | Path) -> Run:
 
 
 def train(
-    family: str = "dcgan",
+    family: str = BASELINE,
     data: str | None = None,
     *,
     kimg: float | None = None,

@@ -65,9 +65,10 @@ def show_config(
 def validate(path: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file of settings.")]) -> None:
     """Check a file of settings; silent and exit code 0 where it is right."""
     from gansmith.apps.configure import from_file, resolve
+    from gansmith.recipes import BASELINE
 
     record = from_file(path)
-    resolve(str(record.get("family", "dcgan")), [(str(path), record)])
+    resolve(str(record.get("family", BASELINE)), [(str(path), record)])
 
 
 @app.command()

@@ -67,6 +67,10 @@ FAMILIES = {
 }
 
 
+BASELINE = "r3gan"
+"""The family of whoever names none."""
+
+
 def family_named(name: str) -> Family:
     """The family called `name`; ConfigError with the nearest name where there is none."""
     return named("family", FAMILIES, name)
