@@ -142,7 +142,12 @@ def test_data(command: Command, tmp_path: Path, good: int, broken: int, words: l
 
 @pytest.mark.parametrize("source", ["absent", "absent.zip", "builtin:shoes", ""])
 def test_no_such_data(command: Command, source: str) -> None:
-    for args in (["train", "dcgan", "--data"], ["train", "dcgan", "--dry-run", "--data"], ["data", "check"], ["data", "prepare"]):
+    for args in (
+        ["train", "dcgan", "--data"],
+        ["train", "dcgan", "--dry-run", "--data"],
+        ["data", "check"],
+        ["data", "prepare"],
+    ):
         answer = command(*args, source)
         assert answer.code in (2, 4), answer
         assert_told(answer, answer.code, source)

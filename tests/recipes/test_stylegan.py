@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import gansmith
 from gansmith.core.clock import Plan
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Request, Turn
@@ -26,6 +28,7 @@ from gansmith.recipes.stylegan import (
 )
 from gansmith.recipes.two_player import PenaltiesConfig, PenaltyConfig, Rules
 from gansmith.training.checkpoint import flatten, load_checkpoint, save_checkpoint
+from gansmith.training.rundir import RunDir
 from gansmith.training.session import Session
 
 Make = Callable[..., Session]
@@ -212,3 +215,59 @@ def test_a_class_is_still_asked_for(tiny_session: Make) -> None:
     session = tiny_session("stylegan", {"conditioning": "concat"})
     with pytest.raises(ConfigError, match="labels are needed"):
         session.game.sampler.images(session.ema.nets, session.latents(2, 0), session.clock, Request())
+
+
+# ---- editing
+
+
+def run_of(session: Session, path: Path) -> gansmith.Run:
+    """The session after a few steps, as a run on the disk."""
+    plan = Plan.of(1000, session.shares)
+    for _ in range(4):
+        session.step(plan)
+    path.mkdir(exist_ok=True)
+    run = RunDir(path)
+    run.write_config(session.config)
+    record = {"spec": session.spec.to_json(), "total": 1000, "starts": [0], "data": {"name": "", "fingerprint": "0"}}
+    run.write("meta.json", record)
+    save_checkpoint(run.checkpoints, session.state())
+    return gansmith.load(path)
+
+
+@pytest.mark.parametrize("conditioning", ["none", "concat", "projection", "acgan"])
+@pytest.mark.parametrize("truncation", [1.0, 0.7])
+def test_images_of_a_runs_styles_are_its_samples(
+    tiny_session: Make, tmp_path: Path, conditioning: str, truncation: float
+) -> None:
+    run = run_of(tiny_session("stylegan", {"conditioning": conditioning}), tmp_path)
+    styles = run.styles(5, seed=3, truncation=truncation)
+    assert styles.shape == (5, 8)
+    assert styles.dtype == np.float32
+    assert (run.synthesise(styles) == run.sample(5, seed=3, truncation=truncation)).all()
+    if conditioning != "none":
+        asked = run.styles(5, seed=3, truncation=truncation, label="b")
+        assert (run.synthesise(asked) == run.sample(5, seed=3, truncation=truncation, label="b")).all()
+
+
+def test_a_style_for_each_layer(tiny_session: Make, tmp_path: Path) -> None:
+    run = run_of(tiny_session("stylegan"), tmp_path)
+    one, other = run.styles(2, seed=0)
+    layers = 2 * 3  # of 4, 8 and 16 pixels
+    same = np.stack([one] * layers)[None]
+    assert (run.synthesise(same) == run.synthesise(one[None])).all()
+    mixed = np.stack([one] * 4 + [other] * 2)[None]
+    images = [run.synthesise(styles)[0].astype(int) for styles in (one[None], mixed, other[None])]
+    assert all((a != b).any() for a, b in ((images[0], images[1]), (images[1], images[2])))
+
+
+def test_what_cannot_be_edited_says_so(tiny_session: Make, tmp_path: Path) -> None:
+    run = run_of(tiny_session("stylegan"), tmp_path / "stylegan")
+    for wrong in (np.zeros((2, 7)), np.zeros((2, 5, 8)), np.zeros(8), np.zeros((0, 8))):
+        with pytest.raises(ConfigError, match=r"styles: expected \(N, 8\) or \(N, 6, 8\), got"):
+            run.synthesise(wrong)
+    with pytest.raises(ConfigError, match="seed: expected at least 0"):
+        run.styles(2, seed=-1)
+    other = run_of(tiny_session("dcgan"), tmp_path / "dcgan")
+    for call in (lambda: other.styles(2), lambda: other.synthesise(np.zeros((2, 8)))):
+        with pytest.raises(ConfigError, match="images of dcgan are not made of styles; train stylegan"):
+            call()

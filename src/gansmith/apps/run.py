@@ -22,7 +22,7 @@ from gansmith.apps.configure import Layer, differences, from_file, nested, resol
 from gansmith.core.clock import Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
-from gansmith.core.game import Autoencoder, Request
+from gansmith.core.game import Autoencoder, Request, Styles
 from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
@@ -117,6 +117,10 @@ class Run:
         Raises:
             ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], or the class is not there.
         """
+        return self.player.sample(n, seed, self._request(n, seed, truncation, label)).numpy()
+
+    def _request(self, n: int, seed: int, truncation: float, label: str | int | None) -> Request:
+        """What is asked for, checked."""
         if seed < 0:
             raise ConfigError(f"seed: expected at least 0, got {seed}")
         if n < 1:
@@ -124,8 +128,38 @@ class Run:
         if not 0 < truncation <= 1:
             raise ConfigError(f"truncation: expected more than 0 and at most 1, got {truncation}")
         labels = self.labels(n, label)
-        asked = Request(truncation, None if labels is None else torch.from_numpy(labels))
-        return self.player.sample(n, seed, asked).numpy()
+        return Request(truncation, None if labels is None else torch.from_numpy(labels))
+
+    def styles(self, n: int, seed: int = 0, truncation: float = 1.0, label: str | int | None = None) -> np.ndarray:
+        """The styles w, float32 (n, W), of the images that `sample` makes with the same arguments.
+
+        They can be edited, mixed and interpolated, and made images of by `synthesise` (Karras 2019, sec. 3 and 4).
+
+        Raises:
+            ConfigError: as `sample`, or the family's images are not made of styles.
+        """
+        self._editable()
+        return self.player.styles(n, seed, self._request(n, seed, truncation, label)).numpy()
+
+    def synthesise(self, styles: np.ndarray) -> np.ndarray:
+        """Images, uint8 (N, H, W, C) as those of `sample`, of styles.
+
+        Args:
+            styles: (N, W), or (N, layers, W): a style for each layer, from coarse to fine, two for each size.
+
+        Raises:
+            ConfigError: the family's images are not made of styles, or these are of another shape.
+        """
+        made = self._editable()
+        if styles.shape[1:] not in ((made.width,), (made.layers, made.width)) or not len(styles):
+            shapes = f"(N, {made.width}) or (N, {made.layers}, {made.width})"
+            raise ConfigError(f"styles: expected {shapes}, got {styles.shape}")
+        return self.player.synthesise(torch.from_numpy(styles).float()).numpy()
+
+    def _editable(self) -> Styles:
+        if self.player.game.styles is None:
+            raise ConfigError(f"{self.path}: images of {self.config.family} are not made of styles; train stylegan")
+        return self.player.game.styles
 
     @property
     def autoencoder(self) -> Autoencoder:

@@ -162,6 +162,23 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
+class Styles:
+    """How a game whose images are functions of styles lets these be edited (Karras 2019, sec. 3); nets in eval mode.
+
+    Attributes:
+        layers: how many styles make an image, from coarse to fine.
+        width: length W of one.
+        of: (nets, latents, request) -> styles (N, W), truncated as asked.
+        images: (nets, styles) -> (N, C, R, R) in [-1, 1]; styles are (N, W), or (N, layers, W) for each layer its own.
+    """
+
+    layers: int
+    width: int
+    of: Callable[[Nets, Tensor, Request], Tensor]
+    images: Callable[[Nets, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Game:
     """A family of GANs, at one size. All names are checked when it is built.
 
@@ -174,6 +191,7 @@ class Game:
         controls: act between steps, by name.
         conditional: whether the sampler heeds the labels of a request.
         autoencoder: how it encodes images, where it does.
+        styles: how its images can be edited, where they are made of styles.
     """
 
     nets: nn.ModuleDict
@@ -184,6 +202,7 @@ class Game:
     controls: Mapping[str, Control] = field(default_factory=dict)
     conditional: bool = False
     autoencoder: Autoencoder | None = None
+    styles: Styles | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(stage.moves for stage in self.stages):

@@ -103,7 +103,7 @@ class Mapping(nn.Module):
 
     def __init__(self, latent: int, told: int, layers: int):
         super().__init__()
-        self.latent = latent
+        self.latent, self.told = latent, told
         sizes = [latent + told] + [latent] * layers
         self.layers = nn.ModuleList([EqualLinear(a, b, rate=0.01, gain=GAIN) for a, b in pairwise(sizes)])
 

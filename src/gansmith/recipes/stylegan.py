@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from gansmith.core.clock import Clock
 from gansmith.core.config import OptimConfig, TrainConfig
-from gansmith.core.game import Game, Move, Nets, Outcome, Request, Sampler, Turn
+from gansmith.core.game import Game, Move, Nets, Outcome, Request, Sampler, Styles, Turn
 from gansmith.core.spec import Spec
 from gansmith.nets import stylegan
 from gansmith.recipes.conditioning import paired
@@ -128,6 +129,25 @@ class PathLength:
         self.mean = state["mean"]
 
 
+def synthesis(g: nn.Module) -> stylegan.Generator:
+    """The generator of styles inside G, which may be wrapped to be told the class."""
+    return g if isinstance(g, stylegan.Generator) else synthesis(g.net)  # type: ignore[arg-type]
+
+
+def editing(rules: Rules, g: nn.Module) -> Styles:
+    """How styles are had and made images of."""
+
+    def of(nets: Nets, latents: Tensor, request: Request) -> Tensor:
+        inner, told = synthesis(nets["G"]), rules.conditions(request)
+        z = torch.cat([latents, *(one_hot(label, inner.mapping.told).to(latents.dtype) for label in told)], 1)
+        return inner.truncated(inner.styles(z), request.truncation)
+
+    def images(nets: Nets, styles: Tensor) -> Tensor:
+        return synthesis(nets["G"]).synthesise(styles)
+
+    return Styles(synthesis(g).layers, synthesis(g).latent, of, images)
+
+
 def build(config: Config, spec: Spec) -> Game:
     """The game of a pair: one stage, in which G moves for its path lengths too."""
     config = with_gamma(config, spec)
@@ -144,7 +164,7 @@ def build(config: Config, spec: Spec) -> Game:
         return nets["G"](latents, *pair.rules.conditions(request), request.truncation)
 
     game = two_player(config, pair.g, pair.d, pair.rules, {"train": 1.0})
-    game = replace(game, sampler=Sampler(game.sampler.latents, images))
+    game = replace(game, sampler=Sampler(game.sampler.latents, images), styles=editing(pair.rules, pair.g))
     if not config.path_length:
         return game
     loss = PathLength(pair.rules, config.path_length * path_weight(spec.resolution) * config.path_every)

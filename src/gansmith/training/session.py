@@ -69,16 +69,38 @@ class Player:
     @torch.inference_mode()
     def sample(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
         """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size."""
-        rows, columns = self.spec.window
-        labels = request.labels if request.labels is not None else self.labels(n)
-        chunks = []
+        make = self.game.sampler.images
         with self.evaluated() as nets:
-            for i, part in enumerate(self.latents(n, seed).split(batch)):
-                told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
-                asked = replace(request, labels=told)
-                images = self.game.sampler.images(nets, part.to(self.runtime.device), self.clock, asked)
-                chunks.append(to_uint8(at_size(images, self.spec.resolution))[:, rows, columns])
-        return torch.cat(chunks)
+            parts = self.requests(n, seed, request, batch)
+            return torch.cat([self.finished(make(nets, latents, self.clock, asked)) for latents, asked in parts])
+
+    def requests(self, n: int, seed: int, request: Request, batch: int) -> Iterator[tuple[Tensor, Request]]:
+        """Latents and what is asked of them, on the device, batch by batch."""
+        labels = request.labels if request.labels is not None else self.labels(n)
+        for i, part in enumerate(self.latents(n, seed).split(batch)):
+            told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
+            yield part.to(self.runtime.device), replace(request, labels=told)
+
+    def finished(self, images: Tensor) -> Tensor:
+        """What nets made, as uint8 (N, H, W, C) on the CPU, at the data's own size."""
+        rows, columns = self.spec.window
+        return to_uint8(at_size(images, self.spec.resolution))[:, rows, columns]
+
+    @torch.inference_mode()
+    def styles(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
+        """Styles (n, W) of the images that `sample` makes with the same arguments, of a game that has them."""
+        assert self.game.styles is not None
+        with self.evaluated() as nets:
+            parts = self.requests(n, seed, request, batch)
+            return torch.cat([self.game.styles.of(nets, latents, asked).float().cpu() for latents, asked in parts])
+
+    @torch.inference_mode()
+    def synthesise(self, styles: Tensor, batch: int = 64) -> Tensor:
+        """Images as those of `sample`, of styles (N, W) or (N, layers, W)."""
+        assert self.game.styles is not None
+        make = self.game.styles.images
+        with self.evaluated() as nets:
+            return torch.cat([self.finished(make(nets, w.to(self.runtime.device))) for w in styles.split(batch)])
 
     @torch.inference_mode()
     def mapped(self, function: Callable[[Nets, Tensor], Tensor], images: np.ndarray, batch: int = 64) -> Tensor:
