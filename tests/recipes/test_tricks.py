@@ -35,6 +35,7 @@ from gansmith.training.session import Session
 Make = Callable[..., Session]
 
 CPU = Runtime(torch.device("cpu"), autocasts=False)
+NOW = Clock(0, 0, 1000)
 TWO_PLAYERS = [name for name, family in FAMILIES.items() if "conditioning" in family.config.model_fields]
 every_family = pytest.mark.parametrize("family", TWO_PLAYERS)
 
@@ -274,14 +275,14 @@ def test_the_lead_goes_to_the_weaker_player() -> None:
     leads = []
     for step, accuracy in enumerate([1.0] * 8 + [0.0] * 14, 1):
         balance.after_step({}, Clock(step, 10 * step, 1000), {"D/accuracy": torch.tensor(accuracy)})
-        leads.append((balance.for_g(), balance.for_d()))
+        leads.append((balance.for_g(NOW), balance.for_d(NOW)))
     # The accuracy begins at ½ and comes halfway to what is seen in each step: 0.75, then 0.875 at the first look.
     assert leads[1::2] == [(1, 0), (2, 0), (2, 0), (2, 0), (1, 0), (0, 0), (0, 1), (0, 2), (0, 2), (0, 2), (0, 2)]
     other = Balance(0.8)
     other.load_state_dict(balance.state_dict())
-    assert (other.for_d(), other.accuracy) == (2, balance.accuracy)
+    assert (other.for_d(NOW), other.accuracy) == (2, balance.accuracy)
     other.load_state_dict({})
-    assert other.for_d() == 2
+    assert other.for_d(NOW) == 2
 
 
 @pytest.mark.parametrize(("lead", "g", "d"), [(0, 1, 2), (2, 3, 2), (-3, 1, 5)])
@@ -512,6 +513,22 @@ def test_a_penaltys_weight_falls_by_a_cosine(tiny_session: Make) -> None:
 
 
 # ---- the critic
+
+
+def test_the_critic_runs_ahead_as_in_the_papers_code(tiny_session: Make) -> None:
+    # gen_iterations < 25 or gen_iterations % 500 == 0: 100 updates, else 5.
+    moves = tiny_session("wgan", {"critic_burst": 95}).game.stages[0].moves
+    steps = (0, 1, 24, 25, 499, 500, 501, 1000)
+    assert [moves[1].times(Clock(step, 0, 1)) for step in steps] == [100, 100, 100, 5, 5, 100, 5, 100]
+    assert {moves[0].times(Clock(step, 0, 1)) for step in steps} == {1}
+    assert {tiny_session("wgan").game.stages[0].moves[1].times(Clock(step, 0, 1)) for step in steps} == {5}
+
+
+def test_a_burst_is_played_and_adds_to_balance(tiny_session: Make) -> None:
+    session = tiny_session("wgan-gp", {"n_critic": 2, "critic_burst": 3, "balance": 0.8})
+    session.game.controls["balance"].lead = -2
+    session.step(endless(session))
+    assert session.clock.images == 4 * (2 + 3 + 2), "each on fresh data"
 
 
 def test_wgans_weights_stay_in_their_box(tiny_session: Make) -> None:

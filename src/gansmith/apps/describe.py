@@ -70,6 +70,7 @@ TRICKS = (
     Trick("penalty.lecam", 0.0, "0.3"),
     Trick("penalty.clip", 0.0, "0.01"),
     Trick("n_critic", 1, "5"),
+    Trick("critic_burst", 0, "95"),
     Trick("n_generator", 1, "2"),
     Trick("balance", 0.0, "0.8"),
 )

@@ -83,28 +83,24 @@ class Player:
     project: Callable[[nn.Module], None] | None = None
 
 
-def no_extra() -> int:
-    """No repeats beyond those of the move itself."""
-    return 0
-
-
 @dataclass(frozen=True)
 class Move:
     """One player's update: played every `every` steps, `repeats` times, each repeat on fresh data.
 
     Attributes:
-        extra: asked at every such step for further repeats; how a control lets the weaker player train more.
+        extra: each is asked at every such step for further repeats: a schedule, or a control that lets the weaker
+            player train more.
     """
 
     player: str
     loss: Loss
     every: int = 1
     repeats: int = 1
-    extra: Callable[[], int] = no_extra
+    extra: tuple[Callable[[Clock], int], ...] = ()
 
     def times(self, clock: Clock) -> int:
         """How often it is played in this step."""
-        return 0 if clock.step % self.every else self.repeats + self.extra()
+        return 0 if clock.step % self.every else self.repeats + sum(more(clock) for more in self.extra)
 
 
 @dataclass(frozen=True)

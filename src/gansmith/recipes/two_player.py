@@ -25,14 +25,13 @@ from gansmith.core.game import (
     Sampler,
     Stage,
     Turn,
-    no_extra,
 )
 from gansmith.losses.adversarial import AdversarialLoss, loss_named, smoothed
 from gansmith.losses.penalties import clip_weights, penalty_named
 from gansmith.losses.regularisers import drift
 from gansmith.nets.augment import ada_augment, diff_augment
 from gansmith.nets.blocks import pack, unpack
-from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam
+from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam, burst
 
 LossName = Literal["minimax", "nonsaturating", "least-squares", "wasserstein", "hinge", "relativistic"]
 
@@ -111,6 +110,8 @@ class TwoPlayerConfig(Config):
     penalty: PenaltiesConfig = PenaltiesConfig()
     n_critic: int = Field(1, ge=1)
     """D's updates for each of G's"""
+    critic_burst: int = Field(0, ge=0)
+    """further updates of D in each of the first 25 steps and in every 500th: 95 beside n_critic=5 (Arjovsky 2017)"""
     n_generator: int = Field(1, ge=1)
     """G's updates for each of D's"""
     balance: float = Field(0.0, ge=0, le=1)
@@ -340,10 +341,10 @@ def duel(config: TwoPlayerConfig, rules: Rules, mark: str = "") -> Duel:
         {name: scaled(weight, function) for name, (weight, function) in weighted.items() if weight},
         {"ada_p": lambda: ada.p} if config.augment == "ada" else {},
     )
-    by_g, by_d = (balance.for_g, balance.for_d) if config.balance else (no_extra, no_extra)
+    by_g, by_d = ((balance.for_g,), (balance.for_d,)) if config.balance else ((), ())
     moves = (
         Move(g, GeneratorLoss(seen, loss), repeats=config.n_generator, extra=by_g),
-        Move(d, d_loss, repeats=config.n_critic, extra=by_d),
+        Move(d, d_loss, repeats=config.n_critic, extra=(burst(config.critic_burst), *by_d)),
     )
     project = clip_weights(config.penalty.clip) if config.penalty.clip else None
     return Duel(
