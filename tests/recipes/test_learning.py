@@ -40,7 +40,14 @@ RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "stylegan": (12.0, {"path_length": 0, "style_mixing": 0}),
     "progan": (
         36.0,
-        {"start": 16, "loss": "nonsaturating", "penalty.gp": 0, "penalty.r1": {"weight": 0.2, "every": 4}},
+        {
+            "start": 16,
+            "loss": "nonsaturating",
+            "penalty.gp": 0,
+            "penalty.r1": {"weight": 0.2, "every": 4},
+            "n_critic": 1,
+        }
+        | {"optim.g.lr": 4e-3, "optim.d.lr": 4e-3},
     ),
     "aae": (10.0, {"width": 256}),
 }

@@ -88,7 +88,9 @@ def test_the_papers_optimiser(family: str, kind: str) -> None:
     assert {player.optim.kind for player in game(family)[0].players.values()} == {kind}
 
 
-@pytest.mark.parametrize(("family", "repeats"), [("wgan", 5), ("wgan-gp", 5), ("dcgan", 1), ("progan", 1)])
+@pytest.mark.parametrize(
+    ("family", "repeats"), [("wgan", 5), ("wgan-gp", 5), ("dcgan", 1), ("r3gan", 1), ("stylegan", 1)]
+)
 def test_the_critics_schedule(family: str, repeats: int) -> None:
     made, _ = game(family)
     assert [(move.player, move.repeats) for move in made.stages[0].moves] == [("G", 1), ("D", repeats)]
