@@ -135,7 +135,7 @@ def test_stages_are_all_played_in_order(tiny_session: Make, family: str) -> None
 
 
 def test_progan_grows_through_four_stages(tiny_session: Make) -> None:
-    session = tiny_session("progan", resolution=32)
+    session = tiny_session("progan", {"n_critic": 1}, resolution=32)
     assert [stage.name for stage in session.game.stages] == ["4x4", "8x8", "16x16", "32x32"]
     plan = Plan.of(64, session.shares)
     assert plan.starts == (0, 16, 32, 48)
