@@ -1,7 +1,7 @@
 """Karras et al. 2018, "Progressive Growing of GANs": a stage per size, each faded in over its first half.
 
 The paper's rates are 1e-3, and its critic moves once for each move of G: equalised weights then hardly move in minutes,
-and the critic lags behind. Here they are 1e-2, and it moves twice (LOG.md).
+and the critic lags behind. Here they are 1e-2, and it moves twice: better, not yet good (LOG.md).
 """
 
 from __future__ import annotations
