@@ -16,7 +16,8 @@ The protocol is that of PacGAN (Lin et al. 2018, sec. 4), which has it from VEEG
 The toys are games of the package's own records: `two_player` with points as images, played by `play_step`, averaged by
 `Ema`. All methods play with nets of the same sizes (four hidden layers of 128 in G, three in D; PacGAN's are 400 wide
 and 200 units of five pieces, `gan-of-paper`, and take eight times as long a step); loss and penalties come from the
-configuration. R3GAN's penalties are tuned on seed 100, which is not among those reported; `gan` is not tuned.
+configuration. R3GAN's penalties, rate and length are tuned on seed 100, which is not among those reported; `gan` is
+not tuned.
 On stacks the methods are families of `gansmith train`, with their defaults. The classifier is `fashion-cnn`, 92.84 %
 right on single test images: what it says of real stacks stands beside.
 

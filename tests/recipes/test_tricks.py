@@ -110,7 +110,9 @@ def test_every_trick_with_every_family(tiny_session: Make, tmp_path: Path, famil
 @pytest.mark.parametrize("trick", TRICKS)
 def test_every_trick_is_rehearsed_without_weights(family: str, trick: str) -> None:
     config = resolve(family, [("test", nested(fitting(family, trick)))])
+    before = torch.random.get_rng_state()
     rehearse(config, Spec(16, 3, 16, 16, ("a", "b", "c")))
+    assert torch.equal(torch.random.get_rng_state(), before), "nothing was drawn"
 
 
 @pytest.mark.parametrize("trick", ["ada", "diffaugment", "spectral norm", "all at once"])
@@ -159,7 +161,8 @@ def test_what_does_not_go_together_is_refused(family: str, settings: dict[str, A
     ],
 )
 def test_what_goes_together_is_not(family: str, settings: dict[str, Any]) -> None:
-    build(resolve(family, [("test", nested(settings))]), Spec(16, 1, 16, 16))
+    game = build(resolve(family, [("test", nested(settings))]), Spec(16, 1, 16, 16))
+    assert set(game.nets) == {"G", "D"}
 
 
 # ---- ADA
