@@ -48,6 +48,17 @@ def test_what_json_cannot_hold_leaves_the_old_file(file: Path) -> None:
     assert json.loads(file.read_text()) == {"loss": 1.5}
 
 
+def test_what_a_killed_writer_left_is_swept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(paths.Path, "unlink", lambda *args, **kwargs: None)
+        killed.setattr(paths.os, "replace", os.fsencode)  # raises, and the file aside stays
+        with pytest.raises(TypeError):
+            paths.write_atomic(file, "new")
+    assert len(os.listdir(file.parent)) == 2
+    paths.sweep(file.parent)
+    assert os.listdir(file.parent) == ["file.json"]
+
+
 def test_folders_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("GANSMITH_CACHE", "GANSMITH_RUNS", "GANSMITH_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -11,7 +11,7 @@ from gansmith.core.clock import Plan
 from gansmith.core.spec import Spec
 from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm
 from gansmith.nets.progan import Discriminator, Generator, channels_at, enlarge, real_at, shrink
-from gansmith.recipes.progan import grown
+from gansmith.recipes.progan import grown, shares_of
 
 SPEC = Spec(32, 3, 32, 32)
 TINY = 1e-6
@@ -78,10 +78,19 @@ def test_a_level_that_has_not_begun_gets_no_gradient(g: Generator) -> None:
 
 
 def test_growth_by_hand() -> None:
-    # Three stages of 100 images from 8x8 (level 1): the first is whole, the others fade in over their first half.
-    plan = Plan.of(300, [1, 1, 1])
-    at = {images: grown(plan.at(0, images), first=1) for images in (0, 99, 100, 125, 150, 199, 225, 250, 300)}
-    assert at == pytest.approx({0: 1, 99: 1, 100: 1.001, 125: 1.5, 150: 2, 199: 2, 225: 2.5, 250: 3, 300: 3})
+    # Stages of 100, 200 and 1500 images from 8x8 (level 1): each but the first fades in over 100 images.
+    shares = shares_of(3)
+    plan = Plan.of(1800, shares)
+    moments = (0, 99, 100, 125, 150, 200, 299, 300, 325, 400, 1800)
+    at = {images: grown(plan.at(0, images), first=1, shares=shares) for images in moments}
+    by_hand = (1, 1, 1.001, 1.25, 1.5, 2, 2, 2.001, 2.25, 3, 3)
+    assert at == pytest.approx(dict(zip(moments, by_hand, strict=True)))
+
+
+def test_stages_are_as_long_as_the_papers() -> None:
+    # 600, 1200, 1200, 9000 thousand images at 4, 8, 16, 32 pixels; one stage is the whole run.
+    assert [600 * share for share in shares_of(4)] == [600, 1200, 1200, 9000]
+    assert [len(shares_of(n)) for n in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_channels_by_hand() -> None:

@@ -63,7 +63,7 @@ LOSSES = {
     "lsgan": "least-squares",
     "wgan": "wasserstein",
     "wgan-gp": "wasserstein",
-    "progan": "wasserstein",
+    "progan": "nonsaturating",
     "stylegan": "nonsaturating",
     "r3gan": "relativistic",
 }
@@ -76,7 +76,7 @@ def test_the_papers_loss(family: str) -> None:
 
 @pytest.mark.parametrize(
     ("family", "penalties"),
-    [("wgan-gp", {"gp"}), ("progan", {"gp"}), ("stylegan", {"r1"}), ("r3gan", {"r1", "r2"}), ("dcgan", set())],
+    [("wgan-gp", {"gp"}), ("progan", {"r1"}), ("stylegan", {"r1"}), ("r3gan", {"r1", "r2"}), ("dcgan", set())],
 )
 def test_the_papers_penalties(family: str, penalties: set[str]) -> None:
     made, _ = game(family)
@@ -104,6 +104,14 @@ def test_goodfellows_k_and_the_saturating_loss() -> None:
 
 def test_progan_grows_from_four_pixels_to_the_datas_size() -> None:
     assert [stage.name for stage in game("progan")[0].stages] == ["4x4", "8x8", "16x16", "32x32"]
+
+
+def test_progan_with_the_papers_loss() -> None:
+    paper = {"loss": "wasserstein", "penalty.gp.weight": 10, "penalty.drift": 1e-3, "penalty.r1.weight": 0}
+    made, config = game("progan", **paper)
+    assert config.adversarial().name == "wasserstein"
+    assert {name for move in made.stages[3].moves for name in getattr(move.loss, "penalties", {})} == {"gp"}
+    assert config.penalty.drift == 1e-3
 
 
 def test_lapgan_has_a_pair_for_every_level() -> None:

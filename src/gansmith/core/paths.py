@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
+_ASIDE = ".writing-"
+
+
 def home() -> Path:
     """`GANSMITH_HOME`, or ``~/.gansmith``."""
     return Path(os.environ.get("GANSMITH_HOME") or Path.home() / ".gansmith").expanduser()
@@ -30,7 +33,7 @@ def runs_dir() -> Path:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f"{_ASIDE}{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -46,3 +49,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def write_json(path: Path, record: Any) -> None:
     """Write `record` as JSON, atomically (see `write_atomic`)."""
     write_atomic(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed left in a folder. Only for whoever alone writes there."""
+    for aside in folder.glob(f"{_ASIDE}*"):
+        aside.unlink(missing_ok=True)

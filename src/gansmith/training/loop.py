@@ -23,6 +23,7 @@ from torch import Tensor
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, DataError, Diverged, Stopped
+from gansmith.core.paths import sweep
 from gansmith.data import Dataset
 from gansmith.metrics import Reference
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
@@ -286,6 +287,8 @@ def resume(run: RunDir, session: Session, plan: Plan) -> None:
         except ConfigError as error:
             raise ConfigError(f"{run.path}: {error}") from error
         print(f"resuming {run.path} at {session.clock.images} of {plan.total} images", file=sys.stderr)
+    for folder in (run.path, run.samples):
+        sweep(folder)
     run.drop_rows_after(state["clock"]["step"])
     for frame in run.samples.glob("*.png"):
         if frame.stem.isdigit() and int(frame.stem) > state["clock"]["images"]:
