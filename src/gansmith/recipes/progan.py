@@ -2,7 +2,7 @@
 
 The loss is the non-saturating one with R1, as Karras et al. 2019 chose for the same nets (table 1, B): in minutes it is
 far ahead of the paper's WGAN-GP (LOG.md). That is ``--set loss=wasserstein --set penalty.gp.weight=10 --set
-penalty.drift=0.001 --set penalty.r1.weight=0``. The paper's rates are 1e-3; equalised weights then hardly move in minutes.
+penalty.drift=0.001 --set penalty.r1.weight=0``. At the paper's rates of 1e-3 equalised weights hardly move in minutes.
 """
 
 from __future__ import annotations
@@ -88,4 +88,5 @@ def build(config: Config, spec: Spec) -> Game:
         make_d=lambda seen: progan.Discriminator(seen, config.width),
     )
     rules = replace(pair.rules, generate=generate, judge=judge, reals=reals)
-    return two_player(config, pair.g, pair.d, rules, {f"{side}x{side}": share for side, share in zip(sides, shares, strict=True)})
+    stages = {f"{side}x{side}": share for side, share in zip(sides, shares, strict=True)}
+    return two_player(config, pair.g, pair.d, rules, stages)
