@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,15 +51,16 @@ def test_what_json_cannot_hold_leaves_the_old_file(file: Path) -> None:
     assert json.loads(file.read_text()) == {"loss": 1.5}
 
 
-def test_what_a_killed_writer_left_is_swept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as killed:
-        killed.setattr(paths.Path, "unlink", lambda *args, **kwargs: None)
-        killed.setattr(paths.os, "replace", os.fsencode)  # raises, and the file aside stays
-        with pytest.raises(TypeError):
-            paths.write_atomic(file, "new")
+def test_what_a_killed_writer_left_is_swept(file: Path) -> None:
+    script = (
+        "import os, pathlib, sys; from gansmith.core import paths;"
+        "os.replace = lambda *_: os.kill(os.getpid(), 9); paths.write_atomic(pathlib.Path(sys.argv[1]), 'new')"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(file)], check=False).returncode == -signal.SIGKILL
     assert len(os.listdir(file.parent)) == 2
     paths.sweep(file.parent)
     assert os.listdir(file.parent) == ["file.json"]
+    assert file.read_text() == "old"
 
 
 def test_folders_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,7 @@ from gansmith.recipes.progan import grown, shares_of
 SPEC = Spec(32, 3, 32, 32)
 TINY = 1e-6
 every_boundary = pytest.mark.parametrize("level", [0, 1, 2])
-
-
-def close(one: torch.Tensor, other: torch.Tensor) -> None:
-    torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+assert_close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
 
 
 @pytest.fixture
@@ -38,10 +37,10 @@ def d() -> Discriminator:
 @torch.no_grad()
 def test_g_is_continuous(g: Generator, level: int) -> None:
     z = torch.randn(4, 6)
-    close(g(z, level + TINY), enlarge(g(z, level)))
-    close(g(z, level + 1 - TINY), g(z, level + 1))
+    assert_close(g(z, level + TINY), enlarge(g(z, level)))
+    assert_close(g(z, level + 1 - TINY), g(z, level + 1))
     halfway = (enlarge(g(z, level)) + g(z, level + 1)) / 2
-    close(g(z, level + 0.5), halfway)
+    assert_close(g(z, level + 0.5), halfway)
 
 
 @every_boundary
@@ -49,17 +48,17 @@ def test_g_is_continuous(g: Generator, level: int) -> None:
 def test_d_is_continuous(d: Discriminator, level: int) -> None:
     coarse = torch.randn(4, 3, 4 * 2**level, 4 * 2**level)
     fine = torch.randn(4, 3, 8 * 2**level, 8 * 2**level)
-    close(d(enlarge(coarse), level + TINY), d(coarse, level))
-    close(d(fine, level + TINY), d(shrink(fine), level))
-    close(d(fine, level + 1 - TINY), d(fine, level + 1))
+    assert_close(d(enlarge(coarse), level + TINY), d(coarse, level))
+    assert_close(d(fine, level + TINY), d(shrink(fine), level))
+    assert_close(d(fine, level + 1 - TINY), d(fine, level + 1))
 
 
 @every_boundary
 def test_real_images_fade_as_fakes_do(level: int) -> None:
     image = torch.randn(2, 3, 32, 32)
-    close(real_at(image, level + TINY), enlarge(real_at(image, level)))
-    close(real_at(image, level + 1 - TINY), real_at(image, level + 1))
-    close(real_at(image, level + 0.25), 0.75 * enlarge(real_at(image, level)) + 0.25 * real_at(image, level + 1))
+    assert_close(real_at(image, level + TINY), enlarge(real_at(image, level)))
+    assert_close(real_at(image, level + 1 - TINY), real_at(image, level + 1))
+    assert_close(real_at(image, level + 0.25), 0.75 * enlarge(real_at(image, level)) + 0.25 * real_at(image, level + 1))
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])

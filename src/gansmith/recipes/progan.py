@@ -1,7 +1,7 @@
-"""Karras et al. 2018, "Progressive Growing of GANs": a stage per size, each faded in, the last as long as all others.
+"""Karras et al. 2018, "Progressive Growing of GANs": a stage per size, each faded in, the last the longest.
 
-The loss is the non-saturating one with R1, as Karras et al. 2019 chose for the same nets (table 1, B): in minutes it is
-far ahead of the paper's WGAN-GP (LOG.md). That is ``--set loss=wasserstein --set penalty.gp.weight=10 --set
+The loss is the non-saturating one with R1, as Karras et al. 2019 chose for these nets, tuned (table 1, B): in minutes
+it is far ahead of the paper's WGAN-GP (LOG.md). That is ``--set loss=wasserstein --set penalty.gp.weight=10 --set
 penalty.drift=0.001 --set penalty.r1.weight=0``. At the paper's rates of 1e-3 equalised weights hardly move in minutes.
 """
 
