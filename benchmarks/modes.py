@@ -147,7 +147,7 @@ def grid() -> Mixture:
 
 MIXTURES: dict[str, Callable[[], Mixture]] = {"ring": ring, "grid": grid}
 POINTS, JUDGED, LATENT, WIDTH = 100_000, 2_500, 2, 128
-TOY_MINUTES = 1.8
+TOY_MINUTES = 3.5
 """An estimate, for the time left."""
 
 
@@ -215,9 +215,9 @@ METHODS = {
     "pacgan4": Method(PLAIN, norm=True, pack=4),
     "gan-of-paper": Method(of_both(lr=1e-4, beta1=0.8), norm=True, kimg=40_000, of_paper=True),
     "r3gan": Method(
-        {"loss": "relativistic", **r1_and_r2(0.02), **of_both(lr=4e-3, beta1=0.0, beta2=0.9, decay="cosine")}
+        {"loss": "relativistic", **r1_and_r2(0.02), **of_both(lr=3e-3, beta1=0.0, beta2=0.9, decay="cosine")}
         | of_both(beta2_end=0.99),
-        kimg=3_000,
+        kimg=5_000,
     ),
 }
 
