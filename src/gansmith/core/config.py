@@ -55,7 +55,8 @@ class TrainConfig(Settings):
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 for the adversarial forward passes where that is faster; penalties are always fp32"""
+    """auto: bf16 for the adversarial forward passes where that is faster (GPUs, AMX, AMD's AVX512-BF16);
+    penalties are always fp32"""
     frames: int = Field(40, ge=0)
     """sample grids of the fixed latents made during the run, denser at its start; they become the film"""
     evaluations: int = Field(4, ge=0)

@@ -51,7 +51,7 @@ class Config(settings.Config):
     """The settings of `aae`."""
 
     family: Literal["aae"] = "aae"
-    latent: int = Field(10, ge=1)
+    latent: int = Field(16, ge=1)
     """length of the code; with 2, the run leaves a picture of its plane"""
     prior: Literal["gaussian", "mixture", "swiss-roll"] = "gaussian"
     """the shape that codes are given: N(0, 1), a star of Gaussians (fig. 4a), a spiral (fig. 4b)"""
@@ -61,10 +61,10 @@ class Config(settings.Config):
     """none; informed: each class has its part of the prior (sec. 2.3); semi: the encoder names the class (sec. 5)"""
     labelled: int = Field(1000, ge=2)
     """images whose labels are used with labels=semi: the run's first ones, as many of each class"""
-    network: Literal["mlp", "conv"] = "mlp"
-    """of encoder and decoder: perceptrons (Makhzani 2016) or the convolutions of DCGAN"""
+    network: Literal["mlp", "conv"] = "conv"
+    """of encoder and decoder: the convolutions of DCGAN, or perceptrons (Makhzani 2016)"""
     width: int = Field(512, ge=1)
-    """units of a hidden layer, two in each net of perceptrons"""
+    """units of a hidden layer, two in each net of perceptrons; a discriminator of codes is always one"""
     channels: int = Field(24, ge=1)
     """network=conv: channels at half resolution, doubling towards 4x4"""
     loss: LossName = "nonsaturating"

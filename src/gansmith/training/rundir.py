@@ -90,10 +90,10 @@ class RunDir:
             raise ConfigError(f"{self.path / 'meta.json'}: damaged: data: expected a name and a fingerprint")
         return meta
 
-    def began_in_bf16(self) -> bool | None:
-        """What precision ``auto`` came to when the run began; None where that is not known."""
+    def began_in_bf16(self) -> bool:
+        """Whether precision ``auto`` may be bf16: it was when the run began, or it has not begun."""
         runtime = self.meta().get("runtime")
-        return bool(runtime.get("bf16")) if isinstance(runtime, dict) else None
+        return bool(runtime.get("bf16")) if isinstance(runtime, dict) else True
 
     def spec(self) -> Spec:
         """What the data told the nets."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,16 +29,15 @@ class Runtime:
     autocasts: bool
 
     @classmethod
-    def of(cls, config: TrainConfig, began_in_bf16: bool | None = None) -> Runtime:
+    def of(cls, config: TrainConfig, began_in_bf16: bool = True) -> Runtime:
         """The runtime that a configuration asks for; ConfigError where this machine has no such device.
 
         Args:
-            began_in_bf16: what ``auto`` came to when the run began, so that it goes on as it was.
+            began_in_bf16: what ``auto`` came to when the run began, so that it goes on in fp32 as it was.
         """
         device = find_device(config.device)
-        if config.precision != "auto" or not has_bf16(device):
-            return cls(device, config.precision == "bf16")
-        return cls(device, bf16_pays(device) if began_in_bf16 is None else began_in_bf16)
+        auto = config.precision == "auto" and began_in_bf16 and has_bf16(device)
+        return cls(device, auto or config.precision == "bf16")
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context that losses run in."""
@@ -67,33 +66,22 @@ def find_device(name: str) -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the hardware has bf16 arithmetic."""
+    """Whether the hardware computes faster in bf16 than in fp32, by what it is: GPUs that have it, AMX, AMD's cores.
+
+    Intel's AVX512-BF16 without AMX takes twice fp32's time. A stopwatch would say which, but not the same in every
+    process, and so would cost the promise that a seed gives the same weights (LOG.md).
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
-
-
-@cache
-def bf16_pays(device: torch.device) -> bool:
-    """Whether bf16 products are clearly faster than fp32 ones.
-
-    Having the instructions is not enough: Intel cores with AVX512-BF16 but no AMX take twice as long (LOG.md).
-    """
     if device.type != "cpu":
-        return True
+        return False
+    return torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and is_amd())
 
-    def fastest(dtype: torch.dtype) -> float:
-        matrix = torch.ones(512, 512, dtype=dtype)
-        times = []
-        for _ in range(10):
-            began = time.perf_counter()
-            matrix @ matrix
-            times.append(time.perf_counter() - began)
-        return min(times)
 
-    return fastest(torch.float32) > 1.2 * fastest(torch.bfloat16)
+def is_amd() -> bool:
+    """Whether this CPU is AMD's."""
+    told = Path("/proc/cpuinfo")
+    return "AuthenticAMD" in (told.read_text() if told.exists() else platform.processor())
 
 
 def mixed_seed(*parts: int) -> int:
