@@ -26,7 +26,7 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # the machine 
 hypothesis.settings.load_profile("unhurried")
 
 # With 4 units a perceptron of ReLUs can be dead from the start; 8 are enough for the seeds used here.
-SMALL = {"latent": 8, "width": 8, "g_width": 4, "d_width": 4, "start": 4}
+SMALL = {"latent": 8, "width": 8, "channels": 4, "g_width": 4, "d_width": 4, "start": 4}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,12 +31,12 @@ from gansmith.training.session import Session
 Make = Callable[..., Session]
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "mixture": {"prior": "mixture"},
-    "swiss-roll": {"prior": "swiss-roll", "network": "conv", "channels": 4},
-    "informed-mixture": {"prior": "mixture", "labels": "informed"},
-    "informed-roll": {"prior": "swiss-roll", "labels": "informed", "loss": "relativistic"},
-    "semi": {"labels": "semi", "labelled": 7},
-    "semi-conv": {"labels": "semi", "network": "conv", "channels": 4, "loss": "relativistic", "prior": "mixture"},
+    "mixture": {"prior": "mixture", "network": "mlp"},
+    "swiss-roll": {"prior": "swiss-roll", "network": "conv"},
+    "informed-mixture": {"prior": "mixture", "labels": "informed", "network": "mlp"},
+    "informed-roll": {"prior": "swiss-roll", "labels": "informed", "network": "mlp", "loss": "relativistic"},
+    "semi": {"labels": "semi", "labelled": 7, "network": "mlp"},
+    "semi-conv": {"labels": "semi", "network": "conv", "loss": "relativistic", "prior": "mixture"},
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_prior = pytest.mark.parametrize("name", PRIORS)
@@ -241,7 +241,8 @@ def halves() -> Split:
 
 def run_of(halves: Split, path: Path, **settings: Any) -> gansmith.Run:
     """A run of 4,800 images, as it is on the disk."""
-    quick = {"train.batch": 8, "latent": 2, "width": 32, "reconstruction": "mse", "ema.half_life_kimg": 0.1}
+    quick = {"train.batch": 8, "latent": 2, "network": "mlp", "width": 32}
+    quick |= {"reconstruction": "mse", "ema.half_life_kimg": 0.1}
     quick |= {f"optim.{player}.lr": 2e-3 for player in ("autoencoder", "discriminator", "encoder", "classifier")}
     config = resolve("aae", [("test", nested(quick | settings))])
     spec = Spec(16, 1, 14, 14, ("above", "below"))
@@ -321,7 +322,7 @@ def clothes() -> Dataset:
 
 
 def learned(clothes: Dataset, kimg: float, settings: dict[str, Any]) -> Session:
-    config = resolve("aae", [("test", nested({"ema.half_life_kimg": 0.5, "width": 256} | settings))])
+    config = resolve("aae", [("test", nested({"ema.half_life_kimg": 0.5, "network": "mlp", "width": 256} | settings))])
     session = Session(config, clothes.spec, clothes.train, Runtime(torch.device("cpu"), autocasts=False))
     plan = Plan.of(round(1000 * kimg), session.shares)
     while not session.clock.finished:

@@ -39,7 +39,7 @@ RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "lapgan": (10.0, {}),
     "stylegan": (12.0, {"path_length": 0, "style_mixing": 0}),
     "progan": (20.0, {"start": 16, "train.batch": 8, "width": 6}),
-    "aae": (10.0, {"width": 256}),
+    "aae": (10.0, {"channels": 12}),
 }
 
 
