@@ -39,9 +39,9 @@ class OptimsConfig(Settings):
 
     autoencoder: OptimConfig = OptimConfig(lr=1e-3, beta1=0.9, decay="cosine")
     """encoder and decoder, on reconstruction"""
-    discriminator: OptimConfig = OptimConfig(lr=5e-4, decay="cosine")
+    discriminator: OptimConfig = OptimConfig(lr=2e-3, decay="cosine")
     """the discriminators of codes"""
-    encoder: OptimConfig = OptimConfig(lr=5e-4, decay="cosine")
+    encoder: OptimConfig = OptimConfig(lr=2.5e-4, decay="cosine")
     """the encoder, on fooling them"""
     classifier: OptimConfig = OptimConfig(lr=1e-3, beta1=0.9, decay="cosine")
     """the encoder, on the class of labelled images (labels=semi)"""
