@@ -15,7 +15,7 @@ def has_bf16(device: torch.device) -> bool:
     process, and so would cost the promise that a seed gives the same weights (LOG.md).
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     return torch.cpu._is_amx_tile_supported() or (torch.cpu._is_avx512_bf16_supported() and is_amd())
