@@ -64,7 +64,7 @@ class Config(settings.Config):
     network: Literal["mlp", "conv"] = "conv"
     """of encoder and decoder: the convolutions of DCGAN, or perceptrons (Makhzani 2016)"""
     width: int = Field(512, ge=1)
-    """units of a hidden layer, two in each net of perceptrons; a discriminator of codes is always one"""
+    """units of a hidden layer, two in each net of perceptrons, which discriminators of codes always are"""
     channels: int = Field(24, ge=1)
     """network=conv: channels at half resolution, doubling towards 4x4"""
     loss: LossName = "nonsaturating"
