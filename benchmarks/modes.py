@@ -312,14 +312,13 @@ def train_stacked(family: str, seed: int, minutes: float, data: Path, path: Path
     settings = {"data.source": str(data), "data.holdout": 0.0, "train.seed": seed, "train.minutes": minutes}
     config = resolve(family, [("modes", nested(settings | {"train.evaluations": 0}))])
     dataset, run = open_data(config.data), RunDir(path)
-    if not run.meta():
+    meta = run.meta()
+    if not meta:
         runtime = Runtime.of(config.train)
-        plan = plan_run(config, dataset, runtime, None, time.monotonic() + 60 * minutes)
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
-        run.write_config(config)
-        run.write("meta.json", begun(plan, dataset, runtime))
+        meta = begun(plan_run(config, dataset, runtime, None, 0, time.monotonic() + 60 * minutes), dataset, runtime)
     if run.read("status.json").get("state") != "finished":
-        play_run(run, config, dataset, run.plan(), None, quiet=False)
+        with run.held():
+            play_run(run, config, dataset, meta, None, quiet=False)
     return Run(path)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansmith.apps.configure import described
+from gansmith.apps.configure import described, from_flag, resolve
 from gansmith.apps.describe import OF_AN_OPTIMISER, TRICKS, describe, expected, in_words
+from gansmith.apps.run import rehearse
 from gansmith.core.config import OptimConfig
 from gansmith.core.errors import ConfigError
 from gansmith.core.spec import Spec
@@ -61,8 +62,16 @@ def test_tricks_in_force_and_offered() -> None:
     assert "Gulrajani 2017" in on["penalty.gp.weight"].meaning
     assert on["n_critic"].value == 5
     assert not set(on) & set(off)
-    assert off["label_smoothing"].flag == "--set label_smoothing=0.1"
+    assert "label_smoothing" not in off, "a critic has no labels"
     assert off["penalty.r1.weight"].flag == "--set penalty.r1=1"
+    batch_norm = {row.setting: row for row in describe("lapgan").offered}
+    assert batch_norm["penalty.r1.weight"].flag == "--set penalty.r1=1 --set d_norm=none"
+    assert batch_norm["label_smoothing"].flag == "--set label_smoothing=0.1"
+    assert "pack" not in {row.setting for row in describe("cgan").offered}
+    styles = {row.setting: row for row in describe("stylegan").tricks}
+    assert styles["penalty.r1.weight"].value == "auto"
+    assert "every 16 steps" in styles["penalty.r1.weight"].meaning
+    assert styles["minibatch"].value == "stddev"
     rates = [row for row in describe("dcgan").tricks if row.setting == "optim.*.lr"]
     assert len(rates) == 1
     assert "Heusel 2017" in rates[0].meaning
@@ -77,15 +86,12 @@ def test_every_trick_is_a_setting_and_off_is_its_default() -> None:
 
 
 @every_family
-def test_every_flag_that_is_offered_is_understood(family: str) -> None:
-    from gansmith.apps.configure import from_flag, resolve
-
+def test_every_flag_that_is_offered_plays(family: str) -> None:
     for row in describe(family).offered:
-        text = row.flag.removeprefix("--set ")
-        try:
-            resolve(family, [(text, from_flag(text))])
-        except ConfigError as error:
-            pytest.fail(f"{row.flag}: {error}")
+        settings = row.flag.removeprefix("--set ").split(" --set ")
+        config = resolve(family, [(text, from_flag(text)) for text in settings])
+        assert {name: value for name, value, _ in described(config)}[row.setting] != row.value
+        rehearse(config, Spec(32, 1, 32, 32, ("a", "b")))
 
 
 def test_describing_leaves_the_callers_randomness_alone() -> None:

@@ -234,7 +234,7 @@ def test_a_class_by_name_or_number(command: Command, noise: Path) -> None:
     [
         (["sample", "RUN", "--class", "2"], "knows no classes; train cgan, or with --conditional"),
         (["train", "cgan", "--data", "NOISE"], "conditioning=projection: the data has 0 classes; class sub-folders"),
-        (["train", "aae", "--conditional", "--data", "NOISE"], "conditioning"),
+        (["train", "aae", "--conditional", "--data", "NOISE"], "--set labels=informed or labels=semi"),
     ],
 )
 def test_no_classes(command: Command, trained: Path, noise: Path, order: list[str], message: str) -> None:

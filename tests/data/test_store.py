@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from gansmith.core.config import DataConfig
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data, pack, store
 
 Open = Callable[..., Dataset]
@@ -36,6 +37,26 @@ def test_second_open_decodes_nothing(photos: Path, opened: Open, monkeypatch: py
     assert second.spec == first.spec
     assert second.train.names == first.train.names
     np.testing.assert_array_equal(second.train.images, first.train.images)
+
+
+def test_an_objection_comes_before_anything_is_decoded(
+    photos: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the headers alone, and again where the images are packed already."""
+
+    def object_to(spec: Spec) -> None:
+        raise ConfigError(f"not at {spec.resolution}")
+
+    config = DataConfig(source=str(photos))
+    with monkeypatch.context() as patch:
+        patch.setattr(pack, "load_square", forbid)
+        with pytest.raises(ConfigError, match="not at 32"):
+            open_data(config, object_to)
+    seen: list[Spec] = []
+    dataset = open_data(config, seen.append)
+    assert seen[-1] == dataset.spec
+    with pytest.raises(ConfigError, match="not at 32"):
+        open_data(config, object_to)
 
 
 def test_fingerprint_follows_files_and_settings(photos: Path, paint: Paint, opened: Open) -> None:

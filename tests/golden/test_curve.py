@@ -40,7 +40,7 @@ SETTINGS = {
     "latent": 16,
     "g_width": 8,
     "d_width": 8,
-    "d_norm": "batch",
+    "d_norm": "layer",
     "loss": "nonsaturating",
     "label_smoothing": 0.1,
     "instance_noise": 0.0,

@@ -11,8 +11,8 @@ from torch import nn
 
 from gansmith.core.clock import Plan
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm
-from gansmith.nets.progan import Discriminator, Generator, channels_at, enlarge, real_at, shrink
+from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm, pixel_norm, widths_by_level
+from gansmith.nets.progan import Discriminator, Generator, enlarge, real_at, shrink
 from gansmith.recipes.progan import grown, shares_of
 
 SPEC = Spec(32, 3, 32, 32)
@@ -31,6 +31,23 @@ def g() -> Generator:
 def d() -> Discriminator:
     torch.manual_seed(0)
     return Discriminator(SPEC, 4)
+
+
+def test_the_first_layers_scale() -> None:
+    """Of a unit-variance latent it makes maps of standard deviation √2 / 4, as a dense layer of Karras's gain does."""
+    torch.manual_seed(0)
+    g = Generator(SPEC, 256, 64)
+    with torch.no_grad():
+        maps = g.seed(pixel_norm(torch.randn(64, 256))[:, :, None, None])
+    assert maps.shape == (64, 512, 4, 4)
+    assert maps.std().item() == pytest.approx(2**0.5 / 4, rel=0.02)
+
+
+@pytest.mark.parametrize("stddev", [True, False])
+def test_what_d_is_told_of_the_batch(stddev: bool) -> None:
+    d, x = Discriminator(SPEC, 4, stddev), torch.randn(8, 3, 32, 32)
+    alone = torch.cat([d(image[None], 3) for image in x])
+    assert torch.allclose(d(x, 3), alone, atol=1e-5) != stddev
 
 
 @every_boundary
@@ -93,7 +110,7 @@ def test_stages_are_as_long_as_the_papers() -> None:
 
 
 def test_channels_by_hand() -> None:
-    assert [channels_at(level, 16, 5) for level in range(6)] == [128, 128, 128, 64, 32, 16]
+    assert widths_by_level(128, 16) == [128, 128, 128, 64, 32, 16]
 
 
 # ---- the paper's table 2

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.r3gan import Block, Discriminator, Down, Generator, Up, conv, sizes
+from gansmith.nets.blocks import widths_by_level
+from gansmith.nets.r3gan import Block, Discriminator, Down, Generator, Up, conv
 
 LATENT = 5
 
@@ -71,8 +72,8 @@ def test_layers_in_order() -> None:
     inside = [nn.Conv2d, nn.LeakyReLU, nn.Conv2d, nn.LeakyReLU, nn.Conv2d]
     assert [type(layer) for layer in g.layers[0].layers] == inside
     assert [layer.kernel_size for layer in g.layers[0].layers[::2]] == [(1, 1), (3, 3), (1, 1)]
-    assert sizes(spec_of(32), 8) == [64, 32, 16, 8]
-    assert sizes(spec_of(128), 8) == [64, 64, 64, 32, 16, 8]
+    assert widths_by_level(32, 8) == [64, 32, 16, 8]
+    assert widths_by_level(128, 8) == [64, 64, 64, 32, 16, 8]
 
 
 @both

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import EqualConv2d, MinibatchStddev
+from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, pixel_norm
 from gansmith.nets.stylegan import (
     Discriminator,
     EqualLinear,
@@ -19,7 +19,6 @@ from gansmith.nets.stylegan import (
     ModulatedConv2d,
     StyledLayer,
     modulated_conv2d,
-    pixel_norm,
 )
 
 SPEC = Spec(32, 3, 32, 32)

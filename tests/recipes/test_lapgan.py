@@ -133,7 +133,7 @@ def test_what_helps_two_players_helps_every_level(tiny_session: Make, variant: s
     [
         ({"start": 6}, "start: expected a power of two from 4 to 16, got 6"),
         ({"start": 32}, "start: expected a power of two from 4 to 16, got 32"),
-        ({"penalty": {"gp": 1.0}}, "penalty.gp: .* batch norm; d_norm=layer"),
+        ({"penalty": {"gp": {"weight": 1.0}}}, "penalty.gp: .* batch norm .*d_norm=layer"),
         ({"pack": 3}, "pack=3: does not divide"),
     ],
 )

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from gansmith.apps.configure import nested, resolve
+from gansmith.core.clock import Clock
 from gansmith.core.game import Game
 from gansmith.core.spec import Spec
 from gansmith.nets.blocks import LayerNorm2d, Maxout, MinibatchStddev, PixelNorm
 from gansmith.nets.conditional import ClassBatchNorm2d, ProjectionDiscriminator
 from gansmith.recipes import build
+from gansmith.training.optim import learning_rate
 
 SPEC = Spec(32, 1, 28, 28, tuple("abcdefghij"))
 
@@ -72,6 +74,46 @@ LOSSES = {
 @pytest.mark.parametrize("family", LOSSES)
 def test_the_papers_loss(family: str) -> None:
     assert game(family)[1].adversarial().name == LOSSES[family]
+
+
+def test_the_codes_of_least_squares() -> None:
+    """Mao 2017, eq. 2, by hand: D says 0.5 of a real and 0.25 of a fake."""
+    made, _ = game("lsgan", a=-1.0, b=2.0, c=0.5)
+    g, d = (move.loss.loss for move in made.stages[0].moves)  # type: ignore[attr-defined]
+    real, fake = torch.tensor([0.5]), torch.tensor([0.25])
+    assert d.d(real, fake).item() == pytest.approx(((0.5 - 2) ** 2 + (0.25 + 1) ** 2) / 2)
+    assert g.g(fake, None).item() == pytest.approx((0.25 - 0.5) ** 2 / 2)
+
+
+def test_r3gans_schedules() -> None:
+    """Huang 2024, app. D: gamma falls tenfold, beta2 rises from 0.9 to 0.99, by a cosine; Adam without momentum."""
+    made, config = game("r3gan")
+    penalties = made.stages[0].moves[1].loss.penalties  # type: ignore[attr-defined]
+    assert {name: p.weight / p.end for name, p in penalties.items()} == {
+        "r1": pytest.approx(10),
+        "r2": pytest.approx(10),
+    }
+    for player in made.players.values():
+        assert (player.optim.beta1, player.optim.beta2, player.optim.beta2_end) == (0.0, 0.9, 0.99)
+        assert player.optim.decay == "cosine"
+    assert config.penalty.r1 == config.penalty.r2
+
+
+def test_wgan_with_the_papers_settings() -> None:
+    optim = {"lr": 5e-5, "decay": "constant"}
+    made, _ = game("wgan", **{"penalty.clip": 0.01, "optim.g": optim, "optim.d": optim, "critic_burst": 95})
+    g, d = made.stages[0].moves
+    assert [d.times(Clock(step, 0, 10**6)) for step in (0, 24, 25, 499, 500, 501)] == [100, 100, 5, 5, 100, 5]
+    assert g.times(Clock(0, 0, 10**6)) == 1
+    assert [learning_rate(player.optim, progress) for player in made.players.values() for progress in (0, 1)] == [
+        5e-5
+    ] * 4
+    weights = list(made.nets["D"].parameters())
+    with torch.no_grad():
+        for p in weights:
+            p.fill_(1.0)
+    made.players["D"].project(made.nets["D"])  # type: ignore[misc]
+    assert [p.max().item() for p in weights] == pytest.approx([0.01] * len(weights))
 
 
 @pytest.mark.parametrize(

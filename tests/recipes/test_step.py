@@ -180,7 +180,7 @@ def test_instance_noise_falls_to_nothing(tiny_session: Make) -> None:
     session = tiny_session("dcgan", {"instance_noise": 0.5})
     rules = session.game.stages[0].moves[0].loss.rules
     seen: list[Tensor] = []
-    nets = {"D": lambda images: seen.append(images) or images.sum((1, 2, 3))}
+    nets = {"G": None, "D": lambda images: seen.append(images) or images.sum((1, 2, 3))}
     zeros = torch.zeros(64, 1, 16, 16)
     for images, sigma in ((0, 0.5), (500, 0.25), (1000, 0.0)):
         rules.logits(Turn(nets, Batch(zeros), replace(START, images=images), {}), zeros)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import gansmith
+from gansmith.apps.configure import nested, resolve
 from gansmith.core.clock import Plan
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Request, Turn
@@ -20,13 +22,14 @@ from gansmith.nets.stylegan import Generator
 from gansmith.recipes.stylegan import (
     Config,
     PathLength,
+    Suggested,
     build,
     path_lengths,
     path_weight,
     suggested_gamma,
     with_gamma,
 )
-from gansmith.recipes.two_player import PenaltiesConfig, PenaltyConfig, Rules
+from gansmith.recipes.two_player import PenaltyConfig, Rules
 from gansmith.training.checkpoint import flatten, load_checkpoint, save_checkpoint
 from gansmith.training.rundir import RunDir
 from gansmith.training.session import Session
@@ -175,10 +178,14 @@ def test_r1_is_lazy_and_follows_size_and_batch() -> None:
 
 
 def test_what_is_asked_for_overrides_the_suggestion() -> None:
-    assert with_gamma(Config(gamma=0.3), SPEC).penalty.r1 == PenaltyConfig(weight=0.3, every=16)
-    asked = PenaltiesConfig(r1=PenaltyConfig(weight=0.7, every=4))
-    assert with_gamma(Config(gamma=0.3, penalty=asked), SPEC).penalty == asked
-    assert with_gamma(Config(gamma=0.0), SPEC).penalty.r1.weight == 0
+    def r1_with(**settings: Any) -> Any:
+        config = resolve("stylegan", [("test", nested(settings))])
+        return with_gamma(config, SPEC).penalty.r1  # type: ignore[arg-type]
+
+    assert r1_with() == Suggested(weight=suggested_gamma(32, 16), every=16)
+    assert r1_with(**{"penalty.r1": 0.3}) == Suggested(weight=0.3, every=16), "at the family's cadence"
+    assert r1_with(**{"penalty.r1.weight": 0.7, "penalty.r1.every": 4}) == Suggested(weight=0.7, every=4)
+    assert r1_with(**{"penalty.r1": 0}).weight == 0
     assert with_gamma(Config(), SPEC).penalty.gp == PenaltyConfig(), "the others stay"
 
 
@@ -187,7 +194,7 @@ def test_r1_is_paid_by_the_game(tiny_session: Make) -> None:
     plan = Plan.of(1000, session.shares)
     paid = ["D/r1" in session.step(plan) for _ in range(17)]
     assert paid == [True] + [False] * 15 + [True]
-    assert "D/r1" not in tiny_session("stylegan", {"gamma": 0}).step(plan)
+    assert "D/r1" not in tiny_session("stylegan", {"penalty.r1": 0}).step(plan)
 
 
 # ---- sampling

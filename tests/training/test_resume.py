@@ -19,11 +19,15 @@ import torch
 
 import gansmith
 from gansmith.apps import run as runs
+from gansmith.apps.configure import resolve
 from gansmith.core.clock import Plan
-from gansmith.core.config import TrainConfig
+from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.core.errors import ConfigError, Diverged
+from gansmith.core.game import Player
 from gansmith.training import loop, runtime
 from gansmith.training.checkpoint import flatten, load_checkpoint, newest
+from gansmith.training.optim import Optim
+from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime
 from gansmith.training.session import Session
 
@@ -78,6 +82,92 @@ def test_data_that_changed_are_named(train: Train, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data: .*own.* has changed since the run began"):
         train(data=str(data))
     train(data=str(data), allow_drift=True)
+    (run.path / "result.json").unlink()
+    train(data=str(data))  # what was allowed once is what the run has now
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [("adam", "rmsprop"), ("rmsprop", "sgd"), ("sgd", "adam"), ("adam", "adam"), ("rmsprop", "rmsprop")]
+)
+def test_another_kind_of_optimiser_begins_anew(train: Train, was: str, now: str) -> None:
+    run = train({"optim.d.kind": was})
+    (run.path / "result.json").unlink()
+    longer = train({"optim.d.kind": now}, kimg=0.16, allow_drift=True)
+    assert longer.result["images"] == 160
+    parts = load_checkpoint(newest(run.dir.checkpoints)[0])["optims"]["D"]
+    steps = {int(state["step"]) for state in parts.values() if "step" in state}
+    assert steps == ({20} if was == now else {8} if now != "sgd" else set())
+
+
+def test_a_loss_with_state_can_join(noise: Path, tmp_path: Path) -> None:
+    """Path length begins anew in a run that had none."""
+    settings = {"width": 2, "latent": 8, "train.batch": 8, "train.evaluations": 0, "train.frames": 0}
+    asked: dict[str, Any] = {"data": str(noise), "run_dir": tmp_path / "run", "quiet": True}
+    gansmith.train("stylegan", settings=settings, kimg=0.064, **asked)
+    settings |= {"path_length": 1.0}
+    run = gansmith.train("stylegan", settings=settings, kimg=0.16, allow_drift=True, **asked)
+    assert any("G/path_length" in row for row in run.dir.rows())
+
+
+def test_moments_and_counts_are_where_the_optimiser_looks() -> None:
+    """Of a fused Adam the count of steps is on the parameter's device too; torch refuses to step otherwise."""
+    for kind, device in (("adam", "meta"), ("rmsprop", "cpu")):
+        here, there = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device="meta")
+        player = Player(("D",), OptimConfig(kind=kind))  # type: ignore[arg-type]
+        trained = Optim(player, {"D": here})
+        here(torch.ones(1, 2)).sum().backward()
+        trained.step(Plan.of(10, [1.0]).at(0, 0))
+        restored = Optim(player, {"D": there})
+        restored.load_state_dict(trained.state_dict())
+        places = {name: value.device.type for name, value in restored.torch.state[there.weight].items()}
+        assert places.pop("step") == device
+        assert set(places.values()) == {"meta"}
+
+
+def test_minutes_cannot_be_changed_but_kimg_can(train: Train) -> None:
+    run = train({"train.checkpoint_seconds": 60}, kimg=None, minutes=0.01)
+    with pytest.raises(ConfigError, match=r"minutes become a number of images when it begins; --kimg"):
+        train(kimg=None, minutes=0.02, allow_drift=True)
+    kimg = (run.dir.meta()["total"] + 80) / 1000
+    longer = train(kimg=kimg, allow_drift=True)
+    assert longer.result["images"] == 1000 * kimg
+    assert longer.config.train.minutes is None
+
+
+def test_one_process_at_a_time(train: Train, tmp_path: Path) -> None:
+    """Whatever status.json says."""
+    with RunDir(tmp_path / "run").held(), pytest.raises(ConfigError, match="another process is training here"):
+        train()
+    assert train().result["images"] == 96
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_alone(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun = runs.prepare, []
+
+    def prepare(*args: Any) -> Any:
+        meta = real(*args)
+        if not begun:  # another one plans, trains and finishes between this one's plan and its start
+            begun.append(True)
+            train({"optim.g.lr": 0.25})
+        return meta
+
+    monkeypatch.setattr(runs, "prepare", prepare)
+    with pytest.raises(ConfigError, match="another process has begun a run here"):
+        train()
+    assert train({"optim.g.lr": 0.25}).result["images"] == 96
+
+
+def test_directories_are_claimed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANSMITH_RUNS", str(tmp_path / "many"))
+    first = runs.claimed(resolve("dcgan", []))
+    free = runs.new_run_dir("dcgan", "fashion")
+    answers = iter([first, free])  # as another process, which looked before the first was made
+    monkeypatch.setattr(runs, "new_run_dir", lambda *args: next(answers))
+    assert runs.claimed(resolve("dcgan", [])) == free
+    assert first.path.name == "dcgan-fashion-1"
+    assert free.path.name == "dcgan-fashion-2"
 
 
 def test_resume_never(train: Train) -> None:

@@ -20,7 +20,7 @@ Layer = tuple[str, Mapping[str, Any]]
 
 
 def resolve(family: str, layers: Iterable[Layer]) -> Config:
-    """The family's defaults with each layer laid over what is there.
+    """The family's defaults with each layer laid over what is there; a later length takes the place of an earlier one.
 
     Raises:
         ConfigError: no such family; or a layer has an unknown name or a value that cannot be.
@@ -29,17 +29,32 @@ def resolve(family: str, layers: Iterable[Layer]) -> Config:
     config = kind(family=family)
     for source, settings in layers:
         try:
-            config = kind.model_validate(merged(config.model_dump(), settings))
+            config = kind.model_validate(merged(config.model_dump(), with_one_length(settings)))
         except ValidationError as error:
             raise ConfigError("\n".join(f"{source}: {explained(kind, e)}" for e in error.errors())) from error
     return config
 
 
+def with_one_length(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings that give one of a run's two lengths leave no room for the other."""
+    train = settings.get("train")
+    if not isinstance(train, Mapping):
+        return settings
+    given = {name: train[name] for name in ("kimg", "minutes") if train.get(name) is not None}
+    return merged(settings, {"train": {"kimg": None, "minutes": None} | given}) if len(given) == 1 else settings
+
+
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`; where both hold a mapping, merged in turn."""
-    both = {
-        k: merged(base[k], v) for k, v in over.items() if isinstance(v, Mapping) and isinstance(base.get(k), Mapping)
-    }
+    """`base` with the values of `over`; where both hold a mapping, merged in turn. A single value over a group that has
+    a weight is that weight."""
+    both = {}
+    for name, value in over.items():
+        group = base.get(name)
+        if isinstance(group, Mapping):
+            if isinstance(value, Mapping):
+                both[name] = merged(group, value)
+            elif "weight" in group:
+                both[name] = {**group, "weight": value}
     return {**base, **over, **both}
 
 
@@ -71,7 +86,7 @@ def from_file(path: Path) -> dict[str, Any]:
         ConfigError: it is not there, not YAML, or not a mapping.
     """
     try:
-        record = yaml.safe_load(path.read_text())
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:

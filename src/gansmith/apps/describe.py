@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 
 from gansmith import recipes
-from gansmith.apps.configure import described
+from gansmith.apps.configure import described, from_flag, resolve
 from gansmith.core.clock import Plan
-from gansmith.core.config import Config, OptimConfig
+from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Game, Move, Turn
 from gansmith.core.spec import Spec
@@ -47,10 +47,10 @@ class Trick:
     example: str
     short: str = ""
 
-    @property
-    def flag(self) -> str:
-        """What switches it on."""
-        return f"--set {self.short or self.setting}={self.example}"
+    def flags(self, config: Config) -> tuple[str, ...]:
+        """The settings that switch it on in a family of these, as they are written after ``--set``."""
+        on = f"{self.short or self.setting}={self.example}"
+        return (on, "d_norm=none") if hasattr(config, "d_norm") else (on,)
 
 
 TRICKS = (
@@ -192,7 +192,7 @@ def describe(name: str, resolution: int = 32, channels: int = 1) -> Description:
         list(game.averaged),
         own_settings(config, values),
         [*in_force(config, values), *two_rates(game)],
-        offered(config, values),
+        offered(config, values, spec),
         [text for record in expected(name) if (text := in_words(record))],
     )
 
@@ -250,25 +250,17 @@ def own_settings(config: Config, values: Mapping[str, tuple[Any, str]]) -> list[
 def tricks_of(config: Config) -> Iterator[Trick]:
     """All that this family can switch on."""
     yield from TRICKS
-    for player, optim in optims_of(config):
-        if isinstance(optim, OptimConfig):
-            for trick in OF_AN_OPTIMISER:
-                yield Trick(f"optim.{player}.{trick.setting}", trick.off, trick.example)
-
-
-def optims_of(config: Config) -> Iterator[tuple[str, Any]]:
-    """The settings of each player's optimiser, by the player's name in the configuration."""
-    optim = getattr(config, "optim", None)
-    if isinstance(optim, BaseModel):
-        yield from ((name, getattr(optim, name)) for name in type(optim).model_fields)
+    for player in config.optimisers:
+        for trick in OF_AN_OPTIMISER:
+            yield Trick(f"optim.{player}.{trick.setting}", trick.off, trick.example)
 
 
 def in_force(config: Config, values: Mapping[str, tuple[Any, str]]) -> list[SettingRow]:
     """The tricks that this family has switched on, with its average of the weights, which every family has."""
     found = [
-        SettingRow(trick.setting, values[trick.setting][0], meaning(trick, values))
+        SettingRow(trick.setting, "auto" if value is None else value, meaning(trick, values))
         for trick in tricks_of(config)
-        if trick.setting in values and values[trick.setting][0] != trick.off
+        if trick.setting in values and (value := values[trick.setting][0]) != trick.off
     ]
     ema = ("ema.half_life_kimg", "ema.ramp_up")
     return found + [SettingRow(setting, *values[setting]) for setting in ema]
@@ -282,7 +274,8 @@ def meaning(trick: Trick, values: Mapping[str, tuple[Any, str]]) -> str:
     every, end = values.get(f"{group}.every", (1, ""))[0], values.get(f"{group}.end", (None, ""))[0]
     cadence = "" if every == 1 else f", every {every} steps"
     fall = "" if end is None else f", to {end:g} at the end"
-    return penalty_meaning(group) + cadence + fall
+    size = ", its weight by the data's size" if values[trick.setting][0] is None else ""
+    return penalty_meaning(group) + size + cadence + fall
 
 
 def penalty_meaning(group: str) -> str:
@@ -303,14 +296,25 @@ def two_rates(game: Game) -> list[SettingRow]:
     return [SettingRow("optim.*.lr", " / ".join(f"{rate:g}" for rate in rates.values()), TWO_RATES)]
 
 
-def offered(config: Config, values: Mapping[str, tuple[Any, str]]) -> list[SettingRow]:
-    """The tricks that are off, each with a flag to try; an optimiser's for the first player that has it off."""
+def offered(config: Config, values: Mapping[str, tuple[Any, str]], spec: Spec) -> list[SettingRow]:
+    """The tricks that are off, each with flags that play; an optimiser's for the first player that has it off."""
     found: dict[str, SettingRow] = {}
     for trick in tricks_of(config):
         if trick.setting in values and values[trick.setting][0] == trick.off:
             kind = trick.setting.split(".")[-1] if trick.setting.startswith("optim.") else trick.setting
-            found.setdefault(kind, SettingRow(trick.setting, trick.off, meaning(trick, values), trick.flag))
+            if kind not in found and (flags := playable(config, trick, spec)):
+                found[kind] = SettingRow(trick.setting, trick.off, meaning(trick, values), flags)
     return list(found.values())
+
+
+def playable(config: Config, trick: Trick, spec: Spec) -> str:
+    """The fewest flags with which the family plays the trick; empty where it does not."""
+    settings = trick.flags(config)
+    for count in range(1, len(settings) + 1):
+        with suppress(ConfigError), torch.device("meta"):
+            build(resolve(config.family, [("flags", from_flag(text)) for text in settings[:count]]), spec)
+            return " ".join(f"--set {text}" for text in settings[:count])
+    return ""
 
 
 def expected(name: str, path: Path = EXPECTED) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from gansmith.training.runtime import Runtime
 from gansmith.training.session import Player
 
 
-def preview(family: str, data: str | None, *, layers: Sequence[Layer], **asked: Any) -> dict[str, Any]:
+def preview(family: str | None, data: str | None, *, layers: Sequence[Layer], **asked: Any) -> dict[str, Any]:
     """Reads the data and builds the game; what `gansmith train --dry-run` prints.
 
     Args:

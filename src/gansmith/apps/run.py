@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -32,7 +33,7 @@ from gansmith.training.loop import plan_run, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
-from gansmith.training.session import Player, to_uint8
+from gansmith.training.session import Player, like
 
 log = logging.getLogger("gansmith")
 
@@ -46,9 +47,11 @@ class Run:
 
     Attributes:
         path: the directory.
+        best: whether samples come from the checkpoint of the best quick score, not from the newest.
     """
 
     path: Path
+    best: bool = False
 
     @property
     def dir(self) -> RunDir:
@@ -71,19 +74,25 @@ class Run:
 
     @cached_property
     def player(self) -> Player:
-        """The trained game, from the newest good checkpoint."""
+        """The trained game, from the newest good checkpoint, or the best."""
         runtime = Runtime(torch.device("cpu"), autocasts=False)
         player = Player(self.config, self.spec, runtime)
-        state, damaged = self.dir.last_good(("nets", "ema"))
-        if state is None:
-            why = "".join(f": {message}" for message in damaged.values())
-            raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
         try:
-            player.restore_nets(state, self.dir.plan())
+            player.restore_nets(self._weights(), self.dir.plan())
         except ConfigError as error:
             raise ConfigError(f"{self.path}: {error}") from error
         player.game.nets.eval()
         return player
+
+    def _weights(self) -> dict[str, Any]:
+        parts = ("nets", "ema")
+        if self.best:
+            return self.dir.best(parts)
+        state, damaged = self.dir.last_good(parts)
+        if state is None:
+            why = "".join(f": {message}" for message in damaged.values())
+            raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
+        return state
 
     @property
     def is_conditional(self) -> bool:
@@ -103,16 +112,15 @@ class Run:
         if label is None:
             turns = self.player.labels(n)
             return None if turns is None else turns.numpy()
-        names = {name: i for i, name in enumerate(self.spec.classes)}
-        numbers = {str(i): i for i in range(len(names))}
-        return np.full(n, named("class", numbers | names, str(label)))
+        return np.full(n, class_named(self.spec.classes, label))
 
     def sample(self, n: int, seed: int = 0, truncation: float = 1.0, label: str | int | None = None) -> np.ndarray:
         """Generated images, uint8 (n, H, W, C), at the data's own size. More of a seed begin with the fewer.
 
         Args:
-            truncation: 1 samples as trained; towards 0 there are fewer kinds, and better ones.
-            label: name or number of the class, of a conditional run; by default all classes in turn.
+            truncation: 1 samples as trained; towards 0 there are fewer kinds, and better ones (not of progan).
+            label: name or number of the class, of a conditional run; by default all classes in turn. Where names are
+                numbers themselves, text is a name and an int a number.
 
         Raises:
             ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], or the class is not there.
@@ -127,6 +135,8 @@ class Run:
             raise ConfigError(f"number of samples: expected at least 1, got {n}")
         if not 0 < truncation <= 1:
             raise ConfigError(f"truncation: expected more than 0 and at most 1, got {truncation}")
+        if truncation < 1 and not self.player.game.sampler.truncates:
+            raise ConfigError(f"truncation: {self.config.family} normalises its latents: expected 1, got {truncation}")
         labels = self.labels(n, label)
         return Request(truncation, None if labels is None else torch.from_numpy(labels))
 
@@ -181,9 +191,7 @@ class Run:
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images from their codes, uint8 (N, H, W, C) as those of `sample`; arguments and errors are `encode`'s."""
-        restored = to_uint8(self.player.mapped(self.autoencoder.reconstruct, images))
-        rows, columns = self.spec.window
-        return restored[:, rows, columns].numpy()
+        return self.player.finished(self.player.mapped(self.autoencoder.reconstruct, images)).numpy()
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Classes that the encoder names, int64 (N,); arguments are `encode`'s.
@@ -203,7 +211,9 @@ class Run:
         extractor_name: str | None = None,
         metrics: Sequence[str] | None = None,
     ) -> Scores:
-        """Scores against real images; written to ``reports/evaluation.json``.
+        """Scores against real images; written to ``reports/evaluation.json``, of `best` to ``evaluation-best.json``.
+
+        A conditional run makes as many images of each class as the real ones have.
 
         Args:
             data: another source than the run's own.
@@ -215,10 +225,26 @@ class Run:
         dataset = open_data(
             own if data is None else own.model_copy(update={"source": data, "resolution": self.spec.resolution})
         )
+        if data is None and dataset.fingerprint != self.dir.meta()["data"]["fingerprint"]:
+            log.warning("%s: has changed since the run began", dataset.name)
+        return self.measured(dataset, n, seed, extractor_name, metrics)
+
+    def measured(
+        self,
+        dataset: Dataset,
+        n: int | None = None,
+        seed: int = 0,
+        extractor_name: str | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> Scores:
+        """`evaluate`, against data that are open."""
         net = extractor(extractor_name) if extractor_name else default_extractor(self.spec.channels)
         count = count_of_fakes(dataset) if n is None else n
         log.info("scoring %d samples by %s features", count, net.name)
-        fakes = self.sample(count, seed)
+        request = self._request(count, seed, 1.0, None)
+        if request.labels is not None and dataset.spec.classes == self.spec.classes:
+            request = like(dataset.train, count, seed)
+        fakes = self.player.sample(count, seed, request).numpy()
         real, heldout = pictures_of(dataset)
         scores = evaluate(
             fakes,
@@ -232,8 +258,21 @@ class Run:
         )
         with self.dir.writing():
             (self.path / "reports").mkdir(exist_ok=True)
-            self.dir.write("reports/evaluation.json", scores.to_json())
+            self.dir.write(f"reports/evaluation{'-best' * self.best}.json", scores.to_json())
         return scores
+
+
+def class_named(classes: Sequence[str], label: str | int) -> int:
+    """The number of the class called `label`, or of that number. Where names are numbers, text is a name.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    numbers = {str(i): i for i in range(len(classes))}
+    names = {name: i for i, name in enumerate(classes)}
+    if not isinstance(label, str):
+        return named("class", numbers, str(label))
+    return named("class", names if any(name.isdigit() for name in names) else numbers | names, label)
 
 
 def count_of_fakes(dataset: Dataset) -> int:
@@ -246,19 +285,22 @@ def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return dataset.train.images[:, rows, columns], dataset.heldout.images[:, rows, columns]
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, best: bool = False) -> Run:
     """The run in a directory.
+
+    Args:
+        best: sample from the checkpoint of the best quick score during training, not from the newest.
 
     Raises:
         ConfigError: there is no run there.
     """
-    run = Run(Path(path))
+    run = Run(Path(path), best)
     run.config, run.spec  # noqa: B018  a wrong path is an error here, not at the first sample
     return run
 
 
 def train(
-    family: str = BASELINE,
+    family: str | None = None,
     data: str | None = None,
     *,
     kimg: float | None = None,
@@ -270,12 +312,13 @@ def train(
     settings: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
     layers: Sequence[Layer] = (),
+    conditional: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Trains a GAN, or goes on with one, and measures it.
 
     Args:
-        family: see `gansmith families`.
+        family: see `gansmith families`; by default that of the file, or r3gan.
         data: a folder of images, or another source (see `gansmith train --help`).
         kimg, minutes: length of the run, in thousands of images or in minutes; one of them.
         run_dir: where the run lives; by default a new directory in ``runs/``.
@@ -284,6 +327,7 @@ def train(
         allow_drift: go on although settings or data changed; with another `kimg`, a run is made longer or shorter.
         settings: any others by dotted name, such as ``{"optim.g.lr": 1e-3}``.
         config: a YAML file of settings, below the arguments.
+        conditional: tell both players the class, by `projection` where the settings do not say how.
         quiet: no progress on stderr.
 
     Returns:
@@ -304,6 +348,7 @@ def train(
         settings=settings,
         config=config,
         layers=layers,
+        conditional=conditional,
         base=base,
     )
     directory = older or place(resolved, run_dir, resume)
@@ -313,17 +358,24 @@ def train(
         )
     dataset = open_data(resolved.data, partial(rehearse, resolved))
     reference = quick_reference(resolved, dataset)
-    plan = prepare(directory, resolved, dataset, reference, began, allow_drift)
-    run = Run(directory.path)
-    if not run.result:
-        play_run(directory, resolved, dataset, plan, reference, quiet)
-        with directory.writing():
-            conclude(run, dataset)
+    known = directory.meta()
+    meta = prepare(directory, resolved, dataset, reference, began, allow_drift)
+    # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
+    if run_dir is None and not older:
+        directory = claimed(resolved)
+    with directory.held():
+        if directory.meta() != known:
+            raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
+        run = Run(directory.path)
+        if meta != known or not run.result:
+            play_run(directory, resolved, dataset, meta, reference, quiet)
+            with directory.writing():
+                conclude(run, dataset)
     return run
 
 
 def configured(
-    family: str,
+    family: str | None,
     data: str | None = None,
     *,
     kimg: float | None = None,
@@ -332,14 +384,32 @@ def configured(
     settings: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
     layers: Sequence[Layer] = (),
+    conditional: bool = False,
     base: Config | None = None,
 ) -> Config:
     """The resolved settings of the arguments of `train`: those of `base` or the family's defaults, then the file, then
     what is given by name."""
     given = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
+    file = from_file(Path(config)) if config else {}
     stack: list[Layer] = [("the run", base.model_dump())] if base else []
-    stack += [(str(config), from_file(Path(config)))] if config else []
-    return resolve(family, [*stack, ("settings", nested(settings or {})), ("arguments", nested(given)), *layers])
+    stack += [(str(config), file), ("settings", nested(settings or {})), ("arguments", nested(given)), *layers]
+    resolved = resolve(family or str(file.get("family", BASELINE)), stack)
+    return told_classes(resolved) if conditional else resolved
+
+
+def told_classes(config: Config) -> Config:
+    """The settings with both players told the class, as they say how, or by projection.
+
+    Raises:
+        ConfigError: the family has no such players.
+    """
+    how = getattr(config, "conditioning", None)
+    if how is None:
+        raise ConfigError(
+            f"--conditional: {config.family} has no setting 'conditioning'"
+            + ("; --set labels=informed or labels=semi tells it the classes" if hasattr(config, "labels") else "")
+        )
+    return config if how != "none" else config.model_copy(update={"conditioning": "projection"})
 
 
 def rehearse(config: Config, spec: Spec) -> None:
@@ -359,6 +429,15 @@ def named_run(path: str, run_dir: str | Path | None) -> RunDir:
     return RunDir(Path(path))
 
 
+def claimed(config: Config) -> RunDir:
+    """A new directory that no other process gets."""
+    while True:
+        directory = new_run_dir(config.family, config.data.source)
+        with directory.writing(), suppress(FileExistsError):
+            directory.path.mkdir(parents=True)
+            return directory
+
+
 def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     """Where the run lives. Raises ConfigError where there is one already that must not be gone on with."""
     directory = RunDir(Path(run_dir)) if run_dir is not None else new_run_dir(config.family, config.data.source)
@@ -375,42 +454,53 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
 
 def prepare(
     run: RunDir, config: Config, dataset: Dataset, reference: Reference | None, began: float, allow_drift: bool
-) -> Plan:
-    """The plan of the run: the one it began with, or a new one, written down before the first step."""
+) -> dict[str, Any]:
+    """The content of the run's meta.json: its length, that it began with or a new one, its data, where it began."""
     meta = run.meta()
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
-        return run.plan() if config.train.kimg in (None, run.config().train.kimg) else lengthened(run, config)
+        return meta | length(planned(run, config)) | told(dataset)
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
-        plan = plan_run(config, dataset, runtime, reference, began + 60 * (config.train.minutes or 0) - reserve)
-    # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
-    with run.writing():
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.write_config(config)
-        run.checkpoints.mkdir(exist_ok=True)
-        run.write("meta.json", begun(plan, dataset, runtime))
-    return plan
+        fakes = count_of_fakes(dataset)
+        plan = plan_run(config, dataset, runtime, reference, fakes, began + 60 * (config.train.minutes or 0) - reserve)
+    return begun(plan, dataset, runtime)
 
 
-def lengthened(run: RunDir, config: Config) -> Plan:
-    """The run's plan at another length, its stages in proportion; what the run ended with before is forgotten."""
-    plan = run.plan().scaled(config.train.images)
-    with run.writing():
-        run.write("meta.json", run.meta() | {"total": plan.total, "starts": list(plan.starts)})
-        (run.path / "result.json").unlink(missing_ok=True)
-    return plan
+def planned(run: RunDir, config: Config) -> Plan:
+    """The plan that the run began with; or that at another length, its stages in proportion.
+
+    Raises:
+        ConfigError: the new length is in minutes.
+    """
+    was, now = run.config().train, config.train
+    if now.minutes not in (None, was.minutes):
+        raise ConfigError(
+            f"{run.path}: a run's minutes become a number of images when it begins; --kimg makes it longer or shorter"
+        )
+    return run.plan() if now.kimg in (None, was.kimg) else run.plan().scaled(now.images)
 
 
-def begun(plan: Plan, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
-    """What a run begins with: the content of its meta.json."""
+def length(plan: Plan) -> dict[str, Any]:
+    """A plan as meta.json has it."""
+    return {"total": plan.total, "starts": list(plan.starts)}
+
+
+def told(dataset: Dataset) -> dict[str, Any]:
+    """Data as meta.json has them."""
     return {
-        "total": plan.total,
-        "starts": list(plan.starts),
         "spec": dataset.spec.to_json(),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "images": len(dataset.train.images)},
         "skipped": list(dataset.skipped),
+    }
+
+
+def begun(plan: Plan, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
+    """What a run begins with."""
+    return {
+        **length(plan),
+        **told(dataset),
         "argv": sys.argv,
         "versions": {
             "gansmith": gansmith.__version__,
@@ -467,9 +557,8 @@ def picture_plane(run: Run, dataset: Dataset) -> None:
     if player.game.autoencoder is None or player.game.autoencoder.grid is None:
         return
     run.dir.samples.mkdir(exist_ok=True)
-    rows, columns = run.spec.window
     with torch.inference_mode(), player.evaluated() as nets:
-        decoded = to_uint8(player.game.autoencoder.grid(nets, PLANE_SIDE))[:, rows, columns]
+        decoded = player.finished(player.game.autoencoder.grid(nets, PLANE_SIDE))
     save_picture(grid(decoded.numpy(), PLANE_SIDE), run.dir.samples / "latent.png")
     held = dataset.heldout
     if held.labels is not None and len(held) and find_spec("matplotlib"):
@@ -485,7 +574,7 @@ def conclude(run: Run, dataset: Dataset) -> None:
     if find_spec("matplotlib"):
         save_plot(rows, run.path / "losses.png", run.path.name)
     picture_plane(run, dataset)
-    scores = run.evaluate()
+    scores = run.measured(dataset)
     seconds = rows[-1]["seconds"]
     run.dir.write(
         "result.json",

@@ -11,6 +11,9 @@ import typer
 from gansmith.cli import show
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Best = Annotated[
+    bool, typer.Option("--best", help="From the checkpoint of the best quick score during training, not the last one.")
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, such as runs/dcgan-photos-1.")]
 
 
@@ -18,8 +21,8 @@ def train(
     family: Annotated[
         str | None,
         typer.Argument(
-            help="Which GAN: dcgan (quickest on a CPU), stylegan, aae … (gansmith families). Default: r3gan, the "
-            "modern baseline."
+            help="Which GAN: dcgan (quickest on a CPU), stylegan, aae … (gansmith families). Default: that of "
+            "--config; r3gan, the modern baseline."
         ),
     ] = None,
     data: Annotated[
@@ -64,12 +67,13 @@ def train(
         bool,
         typer.Option(
             "--conditional",
-            help="Tell both players the class, so that samples of a class can be asked for (sample --class).",
+            help="Tell both players the class, so that samples of a class can be asked for (sample --class); by "
+            "projection, unless --config or --set says conditioning=acgan or concat.",
             rich_help_panel="Data",
         ),
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(help="Same seed, same weights. Default: 0.", rich_help_panel="Run")
+        int | None, typer.Option(help="Same seed and --kimg, same weights. Default: 0.", rich_help_panel="Run")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.", rich_help_panel="Settings")] = None,
     set_: Annotated[
@@ -104,19 +108,11 @@ def train(
     from gansmith.apps.configure import from_flag, nested
     from gansmith.apps.preview import preview
     from gansmith.apps.run import train as train_run
-    from gansmith.recipes import BASELINE
 
-    family = family or BASELINE
-    flags = nested(
-        {
-            "data.resolution": resolution,
-            "data.fit": fit,
-            "data.channels": channels,
-            "conditioning": "projection" if conditional else None,
-        }
-    )
+    flags = nested({"data.resolution": resolution, "data.fit": fit, "data.channels": channels})
     layers = [("flags", flags), *((f"--set {text}", from_flag(text)) for text in set_ or [])]
-    asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "seed": seed, "config": config, "layers": layers}
+    asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "seed": seed, "config": config}
+    asked |= {"layers": layers, "conditional": conditional}
     if dry_run:
         record = preview(family, data, **asked)
         show.as_json(record) if json_ else show.table("", ["what", "value"], [[k, str(v)] for k, v in record.items()])
@@ -153,11 +149,14 @@ def sample(
             "run). Default: RUN/samples.png."
         ),
     ] = None,
-    truncation: Annotated[float, typer.Option(help="1 as trained; smaller: fewer kinds, better ones.")] = 1.0,
+    truncation: Annotated[
+        float, typer.Option(help="1 as trained; smaller: fewer kinds, better ones (not of progan).")
+    ] = 1.0,
     class_: Annotated[
         str | None,
         typer.Option("--class", help="Name or number of a class, of a conditional run. Default: all in turn."),
     ] = None,
+    best: Best = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
 ) -> None:
     """Make images with a trained GAN."""
@@ -166,7 +165,7 @@ def sample(
 
     target = out or run / "samples.png"
     check_target(target, overwrite or out is None)
-    loaded = load(run)
+    loaded = load(run, best)
     save_images(loaded.sample(n, seed, truncation, class_), target, loaded.labels(n, class_))
     print(target)
 
@@ -179,6 +178,7 @@ def evaluate(
     extractor: Annotated[
         str | None, typer.Option(help="fashion-cnn, efflite0 or inception. Default: fits the data.")
     ] = None,
+    best: Best = False,
     json_: Json = False,
 ) -> None:
     """Score a trained GAN against real images.
@@ -188,7 +188,7 @@ def evaluate(
     """
     from gansmith.apps.run import load
 
-    record = load(run).evaluate(data, n, seed, extractor).to_json()
+    record = load(run, best).evaluate(data, n, seed, extractor).to_json()
     show.as_json(record) if json_ else show.scores(record)
 
 

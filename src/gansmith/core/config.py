@@ -51,7 +51,7 @@ class TrainConfig(Settings):
     batch: int = Field(32, ge=2)
     """images a step"""
     seed: int = Field(0, ge=0, lt=2**63)
-    """the same seed on the same machine gives the same weights, bit for bit"""
+    """the same seed, length in images, machine and number of threads give the same weights, on a CPU bit for bit"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -118,3 +118,8 @@ class Config(Settings):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     ema: EmaConfig = EmaConfig()
+
+    @property
+    def optimisers(self) -> dict[str, OptimConfig]:
+        """Each player's, by its name in ``optim``, which every family has."""
+        return {name: config for name, config in getattr(self, "optim", ()) if isinstance(config, OptimConfig)}

@@ -133,10 +133,12 @@ class Sampler:
     Attributes:
         latents: (n, generator) -> (n, ...) on the CPU, so that a seed means the same on every device.
         images: (nets, latents, clock, request) -> (n, C, R, R) in [-1, 1]; nets in eval mode.
+        truncates: whether truncation means anything; not where latents are normalised.
     """
 
     latents: Callable[[int, torch.Generator], Tensor]
     images: Callable[[Nets, Tensor, Clock, Request], Tensor]
+    truncates: bool = True
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def labels_in_proportion(self, n: int, seed: int) -> np.ndarray | None:
+        """n labels, int64, in an order of the seed: of every class its share of this split, to within one. Or None."""
+        if self.labels is None:
+            return None
+        evenly = (np.arange(n) * len(self.labels) + len(self.labels) // 2) // n
+        return np.random.default_rng(seed).permutation(np.sort(self.labels)[evenly])
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -66,7 +73,8 @@ def open_data(config: DataConfig, expect: Callable[[Spec], None] = anything) -> 
     """Open the images that `config` names; the first time decodes them into the cache folder.
 
     Args:
-        expect: is given the shape that the data will have before any image is decoded, and may raise.
+        expect: is given the shape that the data will have before any image is decoded, and again what it came to; may
+            raise.
 
     Raises:
         ConfigError: the resolution is no power of two.
@@ -81,6 +89,7 @@ def open_data(config: DataConfig, expect: Callable[[Spec], None] = anything) -> 
     key = fingerprint(source.stamp, settings)
     packed = open_packed(key, partial(_pack, source, config, expect))
     index = packed.index
+    expect(index.spec)
     train = _split(packed, slice(0, index.train))
     heldout = _split(packed, slice(index.train, index.train + index.heldout))
     return Dataset(source.name, key, index.spec, train, heldout, tuple(index.skipped))

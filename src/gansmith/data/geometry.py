@@ -63,7 +63,7 @@ def choose_geometry(sizes: Sequence[tuple[int, int]], all_grey: bool, config: Da
     if config.fit in ("auto", "pad") and len(set(sizes)) == 1:
         side = max(sizes[0])
         square = resolution or _power_above(side)
-        if 3 * square <= 4 * side <= 4 * square and 8 <= square <= (resolution or LARGEST):
+        if 3 * square <= 4 * side <= 4 * square and (resolution or SMALLEST) <= square <= (resolution or LARGEST):
             return Geometry(square, "keep", channels)
     resolution = resolution or _default_resolution(sizes)
     return Geometry(resolution, "crop" if config.fit == "auto" else config.fit, channels)

@@ -5,7 +5,7 @@
 protocol). ``fashion_cnn`` is the network whose weights lie in ``weights/``.
 """
 
-from gansmith.metrics.evaluation import METRICS, evaluate
+from gansmith.metrics.evaluation import LEAST, METRICS, evaluate
 from gansmith.metrics.features import Extractor, default_extractor, extractor
 from gansmith.metrics.frechet import Moments, frechet_distance, frechet_from_moments
 from gansmith.metrics.intervals import bootstrap_interval
@@ -15,6 +15,7 @@ from gansmith.metrics.reference import Reference
 from gansmith.metrics.scores import Difference, Protocol, Score, Scores, compare
 
 __all__ = [
+    "LEAST",
     "METRICS",
     "Difference",
     "Extractor",

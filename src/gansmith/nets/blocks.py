@@ -16,6 +16,16 @@ def levels(resolution: int, coarsest: int = 4) -> int:
     return round(math.log2(resolution / coarsest))
 
 
+def widths_by_level(resolution: int, finest: int) -> list[int]:
+    """Channels from 4x4 to full resolution: `finest` there, doubling towards 4x4, at most 8 times."""
+    return [finest * min(2**doublings, 8) for doublings in reversed(range(levels(resolution) + 1))]
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Every pixel's feature vector, or every row of (N, D), scaled to unit mean square (Karras 2018, sec. 4.2)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
 class LayerNorm2d(nn.GroupNorm):
     """Layer normalisation over (C, H, W), per-channel gain and bias (Ba 2016; WGAN-GP's choice for the critic)."""
 
@@ -36,10 +46,10 @@ class Maxout(nn.Module):
 
 
 class PixelNorm(nn.Module):
-    """Every pixel's feature vector scaled to unit mean square (Karras 2018, sec. 4.2)."""
+    """`pixel_norm` as a layer."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+        return pixel_norm(x)
 
 
 class EqualConv2d(nn.Module):

@@ -13,12 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm, levels
-
-
-def channels_at(level: int, width: int, finest: int) -> int:
-    """`width` at the finest level, doubling towards the coarsest, at most 8 times."""
-    return width * min(2 ** (finest - level), 8)
+from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, PixelNorm, levels, pixel_norm, widths_by_level
 
 
 def shrink(x: Tensor) -> Tensor:
@@ -43,13 +38,12 @@ class Generator(nn.Module):
 
     def __init__(self, spec: Spec, latent: int, width: int):
         super().__init__()
-        finest = levels(spec.resolution)
-        sizes = [channels_at(level, width, finest) for level in range(finest + 1)]
-        self.seed = EqualConv2d(latent, sizes[0], 4, padding=3, gain=math.sqrt(2) / 4)
+        sizes = widths_by_level(spec.resolution, width)
+        # Of one pixel, so that a weight is one of `latent`, which this scales it by in all: √2 / 4 / √latent.
+        self.seed = EqualConv2d(latent, sizes[0], 4, padding=3)
         self.first = nn.Sequential(EqualConv2d(sizes[0], sizes[0], 3, padding=1), nn.LeakyReLU(0.2), PixelNorm())
         self.blocks = nn.ModuleList([self._block(a, b) for a, b in pairwise(sizes)])
         self.to_image = nn.ModuleList([EqualConv2d(size, spec.channels, 1, gain=1) for size in sizes])
-        self.norm = PixelNorm()
 
     @staticmethod
     def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -59,7 +53,7 @@ class Generator(nn.Module):
         return nn.Sequential(*layers)
 
     def forward(self, z: Tensor, grown: float) -> Tensor:
-        x = self.norm(F.leaky_relu(self.seed(self.norm(z)[:, :, None, None]), 0.2))
+        x = pixel_norm(F.leaky_relu(self.seed(pixel_norm(z)[:, :, None, None]), 0.2))
         x = self.first(x)
         level, fade = math.floor(grown), grown % 1
         for block in self.blocks[:level]:
@@ -72,17 +66,16 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image (N, C, r, r) and growth -> logit (N,)."""
+    """Image (N, C, r, r) and growth -> logit (N,); `stddev`: with the minibatch's standard deviation at 4x4."""
 
-    def __init__(self, spec: Spec, width: int):
+    def __init__(self, spec: Spec, width: int, stddev: bool = True):
         super().__init__()
-        finest = levels(spec.resolution)
-        sizes = [channels_at(level, width, finest) for level in range(finest + 1)]
+        sizes = widths_by_level(spec.resolution, width)
         self.from_image = nn.ModuleList([EqualConv2d(spec.channels, size, 1) for size in sizes])
         self.blocks = nn.ModuleList([self._block(finer, coarser) for coarser, finer in pairwise(sizes)])
         self.last = nn.Sequential(
-            MinibatchStddev(),
-            EqualConv2d(sizes[0] + 1, sizes[0], 3, padding=1),
+            MinibatchStddev() if stddev else nn.Identity(),
+            EqualConv2d(sizes[0] + stddev, sizes[0], 3, padding=1),
             nn.LeakyReLU(0.2),
             EqualConv2d(sizes[0], sizes[0], 4),
             nn.LeakyReLU(0.2),

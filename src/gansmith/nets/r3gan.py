@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import levels
+from gansmith.nets.blocks import widths_by_level
 
 GROUP = 16
 """Channels of a group of the 3x3 convolution."""
@@ -53,12 +53,6 @@ class Block(nn.Module):
         return x + self.layers(x)
 
 
-def sizes(spec: Spec, width: int) -> list[int]:
-    """Channels from 4x4 to full resolution: `width` at the finest, doubling towards 4x4, at most 8 times."""
-    finest = levels(spec.resolution)
-    return [width * min(2 ** (finest - level), 8) for level in range(finest + 1)]
-
-
 class Up(nn.Module):
     """To other channels, and twice the side."""
 
@@ -86,7 +80,7 @@ class Generator(nn.Module):
 
     def __init__(self, spec: Spec, latent: int, width: int, blocks: int):
         super().__init__()
-        channels = sizes(spec, width)
+        channels = widths_by_level(spec.resolution, width)
         depth = blocks * len(channels)
         # A learned 4x4 map of every channel, scaled by a linear map of the latent ("generative basis").
         self.basis = nn.Parameter(torch.randn(channels[0], 4, 4))
@@ -107,7 +101,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, spec: Spec, width: int, blocks: int):
         super().__init__()
-        channels = sizes(spec, width)[::-1]
+        channels = widths_by_level(spec.resolution, width)[::-1]
         depth = blocks * len(channels)
         layers: list[nn.Module] = [conv(spec.channels, channels[0], 1, 1.0)]
         layers += [Block(channels[0], depth) for _ in range(blocks)]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, levels
+from gansmith.nets.blocks import EqualConv2d, MinibatchStddev, pixel_norm, widths_by_level
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)
@@ -36,17 +36,6 @@ def enlarge(x: Tensor) -> Tensor:
 
 def shrink(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
-
-
-def channels_at(spec: Spec, width: int) -> list[int]:
-    """Channels from 4x4 to full resolution: `width` at the finest, doubling towards 4x4, at most 8 times."""
-    finest = levels(spec.resolution)
-    return [width * min(2 ** (finest - level), 8) for level in range(finest + 1)]
-
-
-def pixel_norm(x: Tensor) -> Tensor:
-    """Rows (N, D) scaled to unit mean square (Karras 2018, sec. 4.2)."""
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
 
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
@@ -193,7 +182,7 @@ class Generator(nn.Module):
             told: numbers behind z that are not drawn, such as a one-hot label; they stay when styles are mixed.
         """
         super().__init__()
-        sizes = channels_at(spec, width)
+        sizes = widths_by_level(spec.resolution, width)
         self.latent, self.style_mixing, self.layers = latent, style_mixing, 2 * len(sizes)
         self.mapping = Mapping(latent, told, mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, sizes[0], 4, 4))
@@ -272,17 +261,18 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Image (N, C, R, R) -> logit (N,): residual, with the minibatch's standard deviation at 4x4, without norms."""
+    """Image (N, C, R, R) -> logit (N,): residual, without norms; `stddev`: with the minibatch's standard deviation at
+    4x4."""
 
-    def __init__(self, spec: Spec, width: int):
+    def __init__(self, spec: Spec, width: int, stddev: bool = True):
         super().__init__()
-        sizes = channels_at(spec, width)[::-1]
+        sizes = widths_by_level(spec.resolution, width)[::-1]
         self.from_image = EqualConv2d(spec.channels, sizes[0], 1)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in pairwise(sizes)))
         self.width = sizes[-1]
         self.last = nn.Sequential(
-            MinibatchStddev(),
-            EqualConv2d(self.width + 1, self.width, 3, padding=1),
+            MinibatchStddev() if stddev else nn.Identity(),
+            EqualConv2d(self.width + stddev, self.width, 3, padding=1),
             nn.LeakyReLU(SLOPE),
             EqualConv2d(self.width, self.width, 4),
             nn.LeakyReLU(SLOPE),

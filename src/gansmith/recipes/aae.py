@@ -255,6 +255,8 @@ def check(config: Config, spec: Spec) -> Prior:
     """The prior; ConfigError where settings do not go together, or not with these data."""
     prior = prior_named(config.prior)
     prior.check(config.latent)
+    if loss_named(config.loss).is_critic:
+        raise ConfigError(f"loss={config.loss}: nothing limits a critic of codes here; nonsaturating or least-squares")
     if config.labels != "none":
         check_labels(config.labels, len(spec.classes))
     if config.labels == "informed" and not prior.has_places:

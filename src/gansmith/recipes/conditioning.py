@@ -25,7 +25,7 @@ from gansmith.nets.conditional import (
     ConcatGenerator,
     ProjectionDiscriminator,
 )
-from gansmith.recipes.two_player import Conditions, Opinion, Rules, TwoPlayerConfig
+from gansmith.recipes.two_player import Conditions, Opinion, Rules, TwoPlayerConfig, check_norms
 
 MakeG = Callable[[int], nn.Module]
 MakeD = Callable[[Spec], nn.Module]
@@ -66,7 +66,8 @@ def paired(
             gets the label beside the latent.
 
     Raises:
-        ConfigError: classes are asked for, and the data has fewer than two.
+        ConfigError: classes are asked for, and the data has fewer than two; or D's norms and penalties do not go
+            together.
     """
     how, classes = config.conditioning, len(spec.classes)
     rules = Rules((config.latent,))
@@ -78,6 +79,7 @@ def paired(
         takes_labels = how == "projection" and make_class_g
         g = takes_labels(classes) if takes_labels else ConcatGenerator(make_g(config.latent + classes), classes)
     d = told_d(config, spec, make_d)
+    check_norms(config, d)
     return Pair(g, d, replace(rules, at_once=images_at_once(d)))
 
 
@@ -96,9 +98,9 @@ def told_d(config: TwoPlayerConfig, spec: Spec, make_d: MakeD) -> nn.Module:
 
 
 def with_minibatch(config: TwoPlayerConfig, d: nn.Module) -> nn.Module:
-    """D that is told of the whole batch, as configured."""
+    """D that is told of the whole batch, as configured, unless it has been built so."""
     width: int = d.width  # type: ignore[assignment]
-    if config.minibatch == "stddev":
+    if config.minibatch == "stddev" and not any(isinstance(module, MinibatchStddev) for module in d.modules()):
         return Upfront(d, Reshaped(MinibatchStddev()), 1)
     if config.minibatch == "discrimination":
         layer = MinibatchDiscrimination(width)

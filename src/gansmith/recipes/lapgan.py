@@ -41,6 +41,8 @@ class Config(TwoPlayerConfig):
     """channels of a finer D at half its side, doubling towards 4x4"""
     d_norm: Literal["batch", "layer", "none"] = "batch"
     """normalisation in every convolutional D; with a penalty on gradients use layer or none"""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """share of every D's hidden outputs set to 0 in training (Salimans 2016)"""
     loss: LossName = "least-squares"
     optim: OptimsConfig = OptimsConfig(
         g=OptimConfig(lr=2e-3, beta2=0.99, decay="cosine"), d=OptimConfig(lr=1e-3, beta2=0.99, decay="cosine")
@@ -53,25 +55,19 @@ def coarsest(config: Config, spec: Spec) -> Pair:
     g_width, d_width = config.start_g_width, config.start_d_width
     made: dict[str, Any] = {
         "make_g": lambda latent: dcgan.Generator(first, latent, g_width),
-        "make_d": lambda seen: dcgan.Discriminator(seen, d_width, config.d_norm),
+        "make_d": lambda seen: dcgan.Discriminator(seen, d_width, config.d_norm, config.dropout),
     }
     if side == 4:
         made = {
             "make_g": lambda latent: mlp.Generator(first, latent, g_width),
-            "make_d": lambda seen: mlp.Discriminator(seen, d_width),
+            "make_d": lambda seen: mlp.Discriminator(seen, d_width, dropout=config.dropout),
         }
     pair = paired(config, first, **made)
-
-    def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
-        return nets[f"G{side}"](z, *conditions)
-
-    def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Any:
-        return nets[f"D{side}"](images, *conditions)
 
     def reals(batch: Batch, clock: Clock) -> Tensor:
         return lapgan.down(batch.images, side)
 
-    return replace(pair, rules=replace(pair.rules, generate=generate, judge=judge, reals=reals))
+    return replace(pair, rules=replace(pair.rules, reals=reals, mark=str(side)))
 
 
 def finer(config: Config, spec: Spec, side: int) -> Pair:
@@ -85,7 +81,7 @@ def finer(config: Config, spec: Spec, side: int) -> Pair:
         config.model_copy(update={"latent": noise}),
         replace(level, channels=2 * spec.channels),
         make_g=lambda latent: lapgan.Generator(level, config.g_width, told=latent - noise),
-        make_d=lambda seen: dcgan.Discriminator(seen, config.d_width, config.d_norm),
+        make_d=lambda seen: dcgan.Discriminator(seen, config.d_width, config.d_norm, config.dropout),
     )
     told = pair.rules.conditions
 
@@ -95,17 +91,23 @@ def finer(config: Config, spec: Spec, side: int) -> Pair:
 
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
         low = lapgan.up(conditions[-1])
-        return lapgan.beside(low + nets[f"G{side}"](z, *conditions), low)
+        return lapgan.beside(low + nets["G"](z, *conditions), low)
 
     def judge(nets: Nets, images: Tensor, conditions: Conditions, clock: Clock) -> Any:
-        return nets[f"D{side}"](images, *conditions[:-1])
+        return nets["D"](images, *conditions[:-1])
 
     def reals(batch: Batch, clock: Clock) -> Tensor:
         image = lapgan.down(batch.images, side)
         return lapgan.beside(image, lapgan.up(lapgan.down(image, side // 2)))
 
-    rules = replace(pair.rules, generate=generate, judge=judge, reals=reals, conditions=conditions)
-    return replace(pair, rules=rules)
+    made: dict[str, Any] = {
+        "generate": generate,
+        "judge": judge,
+        "reals": reals,
+        "conditions": conditions,
+        "mark": str(side),
+    }
+    return replace(pair, rules=replace(pair.rules, **made))
 
 
 def composing(sides: list[int], sizes: list[int], first: Rules) -> Sampler:
@@ -130,13 +132,11 @@ def build(config: Config, spec: Spec) -> Game:
     """
     if config.start & (config.start - 1) or config.start >= spec.resolution:
         raise ConfigError(f"start: expected a power of two from 4 to {spec.resolution // 2}, got {config.start}")
-    if config.penalty.gp.weight and config.d_norm == "batch":
-        raise ConfigError("penalty.gp: a penalty on each image's gradient has no meaning with batch norm; d_norm=layer")
     sides = [config.start]
     while sides[-1] < spec.resolution:
         sides.append(2 * sides[-1])
     pairs = {side: finer(config, spec, side) if side > config.start else coarsest(config, spec) for side in sides}
-    duels = [duel(config, pair.rules, str(side)) for side, pair in pairs.items()]
+    duels = [duel(config, pair.rules) for pair in pairs.values()]
     return Game(
         nets=nn.ModuleDict(
             {f"{name}{side}": net for side, p in pairs.items() for name, net in (("G", p.g), ("D", p.d))}

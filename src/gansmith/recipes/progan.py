@@ -24,6 +24,7 @@ from gansmith.nets.blocks import levels
 from gansmith.recipes.conditioning import paired
 from gansmith.recipes.two_player import (
     Conditions,
+    Minibatch,
     OptimsConfig,
     PenaltiesConfig,
     PenaltyConfig,
@@ -44,6 +45,7 @@ class Config(TwoPlayerConfig):
     train: TrainConfig = TrainConfig(batch=16)
     width: int = Field(8, ge=1)
     """channels at full resolution, doubling towards 4x4, at most 8 times"""
+    minibatch: Minibatch = "stddev"
     penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(weight=0.02, every=16))
     optim: OptimsConfig = OptimsConfig(g=_G, d=_D)
 
@@ -85,8 +87,9 @@ def build(config: Config, spec: Spec) -> Game:
         config,
         spec,
         make_g=lambda latent: progan.Generator(spec, latent, config.width),
-        make_d=lambda seen: progan.Discriminator(seen, config.width),
+        make_d=lambda seen: progan.Discriminator(seen, config.width, config.minibatch == "stddev"),
     )
     rules = replace(pair.rules, generate=generate, judge=judge, reals=reals)
     stages = {f"{side}x{side}": share for side, share in zip(sides, shares, strict=True)}
-    return two_player(config, pair.g, pair.d, rules, stages)
+    game = two_player(config, pair.g, pair.d, rules, stages)
+    return replace(game, sampler=replace(game.sampler, truncates=False))  # G normalises its latents

@@ -2,7 +2,9 @@
 
 Relativistic pairing loss with R1 and R2, residual nets without normalisation, Adam without momentum, and schedules by
 a cosine over the run: learning rate, beta2, and the penalties' gamma, which falls tenfold (its table of
-hyper-parameters). Rates, widths and the penalties' cadence are what learns on a CPU in minutes (LOG.md).
+hyper-parameters). Rates, widths and the penalties' cadence are what learns on a CPU in minutes (LOG.md). Otherwise than
+there the rate falls to 0, not to a quarter, the average's half-life is that of every family here, and nothing is
+augmented (its schedule of augmentation is ADA's pipeline by the clock; ``augment=diffaugment`` is what there is).
 """
 
 from __future__ import annotations

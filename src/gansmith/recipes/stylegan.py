@@ -23,6 +23,7 @@ from gansmith.core.spec import Spec
 from gansmith.nets import stylegan
 from gansmith.recipes.conditioning import paired
 from gansmith.recipes.two_player import (
+    Minibatch,
     OptimsConfig,
     PenaltiesConfig,
     PenaltyConfig,
@@ -33,6 +34,20 @@ from gansmith.recipes.two_player import (
 
 _G = OptimConfig(lr=1e-2, beta1=0.0, beta2=0.99, decay="cosine")
 _D = OptimConfig(lr=4e-3, beta1=0.0, beta2=0.99, decay="cosine")
+
+
+class Suggested(PenaltyConfig):
+    """R1, as heavy as the data's size suggests."""
+
+    weight: float | None = Field(None, ge=0)  # type: ignore[assignment]
+    """by default 0.0002 resolution² / batch (Karras 2020, limited data); 0 switches it off"""
+    every: int = Field(16, ge=1)
+
+
+class Penalties(PenaltiesConfig):
+    """Those of two players."""
+
+    r1: Suggested = Suggested()
 
 
 class Config(TwoPlayerConfig):
@@ -46,13 +61,12 @@ class Config(TwoPlayerConfig):
     """layers of the mapping network from z to w"""
     style_mixing: float = Field(0.9, ge=0, le=1)
     """share of the training images whose styles are of two latents (Karras 2019, sec. 3.1)"""
-    gamma: float | None = Field(None, ge=0)
-    """weight of R1 where `penalty.r1.weight` is 0; by default 0.0002 resolution² / batch (Karras 2020, limited data)"""
     path_length: float = Field(0.0, ge=0)
     """path-length regularisation, 1 is the paper's weight (Karras 2020, app. B); off: it hurts short runs"""
     path_every: int = Field(8, ge=1)
     """path length is paid every so many steps, times as much"""
-    penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(every=16))
+    minibatch: Minibatch = "stddev"
+    penalty: Penalties = Penalties()
     optim: OptimsConfig = OptimsConfig(g=_G, d=_D)
 
 
@@ -64,10 +78,9 @@ def suggested_gamma(resolution: int, batch: int) -> float:
 
 def with_gamma(config: Config, spec: Spec) -> Config:
     """The configuration with the weight of R1 that is asked for, or suggested for this size and batch."""
-    if config.penalty.r1.weight:
+    if config.penalty.r1.weight is not None:
         return config
-    gamma = suggested_gamma(spec.resolution, config.train.batch) if config.gamma is None else config.gamma
-    r1 = config.penalty.r1.model_copy(update={"weight": gamma})
+    r1 = config.penalty.r1.model_copy(update={"weight": suggested_gamma(spec.resolution, config.train.batch)})
     return config.model_copy(update={"penalty": config.penalty.model_copy(update={"r1": r1})})
 
 
@@ -157,7 +170,7 @@ def build(config: Config, spec: Spec) -> Game:
         make_g=lambda latent: stylegan.Generator(
             spec, config.latent, config.width, config.mapping_layers, config.style_mixing, told=latent - config.latent
         ),
-        make_d=lambda seen: stylegan.Discriminator(seen, config.width),
+        make_d=lambda seen: stylegan.Discriminator(seen, config.width, config.minibatch == "stddev"),
     )
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:

@@ -1,7 +1,4 @@
-"""What helps any two-player family: settings, and the controls that feed them back from D's outputs.
-
-A control that a resumed run did not have before begins anew.
-"""
+"""What helps any two-player family: settings, and the controls that feed them back from D's outputs."""
 
 from __future__ import annotations
 
@@ -34,13 +31,13 @@ class Ada:
 
     Attributes:
         p: the probability.
-        images: where the clock stood when p last moved; None until it is known.
+        images: where the clock stood when p last moved; None before the first step that is seen.
         player: whose outputs are looked at; so too below.
     """
 
     config: AdaConfig
     p: Tensor = field(default_factory=lambda: torch.zeros(()))
-    images: int | None = 0
+    images: int | None = None
     player: str = "D"
 
     @torch.no_grad()
@@ -55,7 +52,7 @@ class Ada:
         return {"p": self.p, "images": self.images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.p, self.images = state.get("p", self.p), state.get("images")
+        self.p, self.images = state["p"], state["images"]
 
 
 @dataclass
@@ -88,8 +85,7 @@ class LeCam:
         return {"real": self.real, "fake": self.fake, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.real, self.fake = state.get("real", self.real), state.get("fake", self.fake)
-        self.steps = state.get("steps", self.steps)
+        self.real, self.fake, self.steps = state["real"], state["fake"], state["steps"]
 
 
 @dataclass
@@ -125,7 +121,7 @@ class Balance:
         return {"lead": self.lead, "accuracy": self.accuracy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.lead, self.accuracy = state.get("lead", self.lead), state.get("accuracy", self.accuracy)
+        self.lead, self.accuracy = state["lead"], state["accuracy"]
 
 
 def burst(updates: int) -> Callable[[Clock], int]:

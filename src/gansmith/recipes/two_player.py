@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gansmith.core.clock import Clock, cosine
 from gansmith.core.config import Config, OptimConfig, Settings
@@ -34,6 +35,7 @@ from gansmith.nets.blocks import pack, unpack
 from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam, burst
 
 LossName = Literal["minimax", "nonsaturating", "least-squares", "wasserstein", "hinge", "relativistic"]
+Minibatch = Literal["none", "stddev", "discrimination"]
 
 
 class PenaltyConfig(Settings):
@@ -52,7 +54,7 @@ class PenaltyConfig(Settings):
 
 
 class PenaltiesConfig(Settings):
-    """What D pays for the size of its gradients. ``penalty.r1=1``: that weight, at every step, to the end."""
+    """What D pays for the size of its gradients. ``penalty.r1=1``: that weight, at the family's cadence."""
 
     gp: PenaltyConfig = PenaltyConfig()
     """gradient penalty, two-sided (Gulrajani 2017); 10 in the paper"""
@@ -69,10 +71,11 @@ class PenaltiesConfig(Settings):
     clip: float = Field(0.0, ge=0)
     """clips D's weights to ± this after every update (Arjovsky 2017, 0.01 in the paper); 0 does not"""
 
-    @field_validator("gp", "dragan", "r1", "r2", mode="before")
-    @classmethod
-    def _a_number_is_a_weight(cls, value: Any) -> Any:
-        return {"weight": value} if isinstance(value, int | float | str) else value
+    @property
+    def on_gradients(self) -> dict[str, PenaltyConfig]:
+        """Those on the size of D's gradients that are paid."""
+        penalties = {name: getattr(self, name) for name in ("gp", "dragan", "r1", "r2")}
+        return {name: penalty for name, penalty in penalties.items() if penalty.weight}
 
 
 class OptimsConfig(Settings):
@@ -103,7 +106,7 @@ class TwoPlayerConfig(Config):
     ada: AdaConfig = AdaConfig()
     pack: int = Field(1, ge=1, le=8)
     """images that D judges at once, against mode collapse (Lin 2018, PacGAN; 2 there)"""
-    minibatch: Literal["none", "stddev", "discrimination"] = "none"
+    minibatch: Minibatch = "none"
     """what D is told of the whole batch: its spread (Karras 2018) or nearness of pairs (Salimans 2016)"""
     spectral_norm: bool = False
     """every layer of D divided by its largest singular value (Miyato 2018); norms in D undo it, so d_norm=none"""
@@ -179,6 +182,8 @@ class Rules:
         at_once: how many packs D looks at together (see `images_at_once`); where it is not None, D judges reals and
             fakes in one pass, which costs less than two.
         aside: (opinion, conditions) -> what both players pay beside the game, such as for the class.
+        mark: ends the names of the nets, players and controls of one pair among several; `generate` and `judge` see
+            theirs as ``G`` and ``D``.
     """
 
     latent: tuple[int, ...]
@@ -190,11 +195,16 @@ class Rules:
     pack: int = 1
     at_once: int | None = None
     aside: Callable[[Opinion, Conditions], dict[str, Tensor]] = _aside
+    mark: str = ""
+
+    def pair(self, nets: Nets) -> Nets:
+        """The nets of this pair, as ``G`` and ``D``."""
+        return {name: nets[name + self.mark] for name in ("G", "D")}
 
     def fakes(self, turn: Turn) -> Tensor:
         """As many fakes as the batch has images."""
         z = torch.randn(len(turn.batch), *self.latent, device=turn.batch.images.device)
-        return self.generate(turn.nets, z, self.conditions(turn.batch), turn.clock)
+        return self.generate(self.pair(turn.nets), z, self.conditions(turn.batch), turn.clock)
 
     def opinion(self, turn: Turn, images: Tensor) -> Opinion:
         """What D says to its view of `images`."""
@@ -210,7 +220,7 @@ class Rules:
 
     def _asked(self, turn: Turn, images: Tensor, conditions: Conditions) -> Opinion:
         seen = pack(self.view(images, turn.clock), self.pack)
-        said = self.judge(turn.nets, seen, conditions, turn.clock)
+        said = self.judge(self.pair(turn.nets), seen, conditions, turn.clock)
         return Opinion(*said) if isinstance(said, tuple) else Opinion(said)
 
     def logits(self, turn: Turn, images: Tensor) -> Tensor:
@@ -279,7 +289,7 @@ class DiscriminatorLoss:
             notes["distance"] = notes["real"] - notes["fake"]
         elif not self.loss.paired:
             notes["sign"] = (real - self.loss.middle).sign().mean()
-        return notes | {name: read() for name, read in self.watched.items()}
+        return notes | {name: read().to(real.device) for name, read in self.watched.items()}
 
     def _take_fakes(self, turn: Turn) -> Tensor:
         """Those that G left in this step, once; a critic that moves again makes its own."""
@@ -308,18 +318,17 @@ class Duel:
     controls: Mapping[str, Control]
 
 
-def duel(config: TwoPlayerConfig, rules: Rules, mark: str = "") -> Duel:
+def duel(config: TwoPlayerConfig, rules: Rules) -> Duel:
     """The players of the nets ``G`` and ``D``, or, with a mark, of ``G8`` and ``D8``, as configured.
 
     Args:
         config: loss, penalties, tricks, optimisers, cadence.
         rules: how they see each other; the view is added here, by the configuration.
-        mark: ends the names of nets, players and controls.
 
     Raises:
         ConfigError: settings that do not go together.
     """
-    g, d = f"G{mark}", f"D{mark}"
+    g, d = f"G{rules.mark}", f"D{rules.mark}"
     loss = config.adversarial()
     check_tricks(config, loss)
     ada, balance, means = Ada(config.ada, player=d), Balance(config.balance, player=d), LeCam(player=d)
@@ -333,11 +342,10 @@ def duel(config: TwoPlayerConfig, rules: Rules, mark: str = "") -> Duel:
         "drift": (config.penalty.drift, lambda real, fake: drift(real)),
         "lecam": (config.penalty.lecam, means),
     }
-    penalties = {name: getattr(config.penalty, name) for name in ("gp", "dragan", "r1", "r2")}
     d_loss = DiscriminatorLoss(
         seen,
         smoothed(loss, config.label_smoothing),
-        {name: penalty for name, penalty in penalties.items() if penalty.weight},
+        config.penalty.on_gradients,
         {name: scaled(weight, function) for name, (weight, function) in weighted.items() if weight},
         {"ada_p": lambda: ada.p} if config.augment == "ada" else {},
     )
@@ -350,7 +358,7 @@ def duel(config: TwoPlayerConfig, rules: Rules, mark: str = "") -> Duel:
     return Duel(
         players={g: Player((g,), config.optim.g), d: Player((d,), config.optim.d, project)},
         moves=moves,
-        controls={f"{name}{mark}": control for name, (is_used, control) in controls.items() if is_used},
+        controls={f"{name}{rules.mark}": control for name, (is_used, control) in controls.items() if is_used},
     )
 
 
@@ -409,11 +417,27 @@ def check_tricks(config: TwoPlayerConfig, loss: AdversarialLoss) -> None:
         raise ConfigError(f"pack={config.pack}: does not divide train.batch={config.train.batch}")
     if config.pack > 1 and config.conditioning != "none":
         raise ConfigError("pack: D cannot judge several images at once that are of several classes; conditioning=none")
+    if loss.is_critic and not is_constrained(config):
+        raise ConfigError(
+            f"loss={loss.name}: a critic's outputs grow without end where nothing limits its slope (Arjovsky 2017); "
+            "--set penalty.gp=10 --set d_norm=layer, --set penalty.clip=0.01, or --set spectral_norm=true"
+        )
+    if loss.is_critic and config.label_smoothing:
+        raise ConfigError(f"label_smoothing: {loss.name} has no labels to smooth; --set label_smoothing=0")
     if config.augment == "ada" and (loss.paired or loss.is_critic):
         raise ConfigError(f"augment=ada: needs the sign of D's outputs, which {loss.name} leaves open; diffaugment")
-    has_batch_norm = getattr(config, "network", "") == "dcgan" and getattr(config, "d_norm", "") == "batch"
-    if config.penalty.gp.weight and has_batch_norm:
+
+
+def is_constrained(config: TwoPlayerConfig) -> bool:
+    """Whether something limits how steep D can be."""
+    return bool(config.spectral_norm or config.penalty.clip or config.penalty.on_gradients)
+
+
+def check_norms(config: TwoPlayerConfig, d: nn.Module) -> None:
+    """ConfigError where D mixes the images of a batch, and pays for the gradient at each."""
+    paid = config.penalty.on_gradients
+    if paid and any(isinstance(module, _BatchNorm) for module in d.modules()):
         raise ConfigError(
-            "penalty.gp: a penalty on each image's gradient has no meaning where batch norm mixes the images of a "
-            "batch (Gulrajani 2017, sec. 4); --set d_norm=layer"
+            f"penalty.{next(iter(paid))}: a penalty on each image's gradient has no meaning where batch norm mixes the "
+            "images of a batch (Gulrajani 2017, sec. 4); --set d_norm=layer or none"
         )

@@ -166,6 +166,8 @@ def _checked(path: Path, digests: dict[str, str]) -> bytes:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # where a folder cannot be opened
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +26,13 @@ from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, DataError, Diverged, Stopped
 from gansmith.core.paths import sweep
 from gansmith.data import Dataset
-from gansmith.metrics import Reference
+from gansmith.metrics import LEAST, Reference
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
 from gansmith.training.observers import Row, Watchers
 from gansmith.training.pictures import grid, save_picture
 from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime, mixed_seed, own_randomness
-from gansmith.training.session import Session
+from gansmith.training.session import Session, like
 
 log = logging.getLogger("gansmith")
 
@@ -164,7 +165,8 @@ class Trainer:
 
     def score(self, reference: Reference) -> float:
         """The quick Fréchet distance; the best so far gets a checkpoint that is kept."""
-        return reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed).numpy())
+        asked = like(self.session.feed.split, QUICK_SAMPLES, self.train.seed)
+        return reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed, asked).numpy())
 
     def save(self, state: str) -> Path:
         """Writes a checkpoint, drops old ones, and says in status.json how the run stands."""
@@ -191,35 +193,39 @@ class Trainer:
 
     def diverged(self, what: str) -> None:
         self.report("diverged")
+        slower = " ".join(f"--set optim.{name}.lr={o.lr / 4:g}" for name, o in self.session.config.optimisers.items())
         raise Diverged(
             f"diverged at {self.session.clock.images} images: {what}. Checkpoints from before are in "
-            f"{self.run.checkpoints}; try a lower learning rate (--set optim.d.lr=…), or a penalty (--set penalty.r1=1)"
+            f"{self.run.checkpoints}; try lower learning rates ({slower})"
         )
 
 
-def plan_run(config: Config, dataset: Dataset, runtime: Runtime, reference: Reference | None, deadline: float) -> Plan:
+def plan_run(
+    config: Config, dataset: Dataset, runtime: Runtime, reference: Reference | None, fakes: int, deadline: float
+) -> Plan:
     """The length of a new run: as asked, or as many images as fit between now and `deadline`.
 
     Args:
         reference: for the quick scores, which take time too.
+        fakes: samples that will be made at the end.
         deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
 
     Raises:
         ConfigError: the game cannot be built for these data.
-        DataError: there is a single image to train on.
+        DataError: there are too few images to measure a run by.
     """
-    if len(dataset.train.images) < 2:
-        raise DataError(f"{dataset.name}: a single image is left to train on")
+    if len(dataset.train) < LEAST:
+        raise DataError(f"{dataset.name}: {len(dataset.train)} images to train on; at least {LEAST} are needed")
     session = Session(config, dataset.spec, dataset.train, runtime)
     if config.train.minutes is None:
         return Plan.of(config.train.images, session.shares)
     seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
-    left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, reference))
+    left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, reference, fakes))
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
 
 
-def pauses(session: Session, reference: Reference | None) -> float:
-    """Seconds that a run's frames and quick scores will take, from one of each."""
+def pauses(session: Session, reference: Reference | None, fakes: int) -> float:
+    """Seconds that a run's frames and quick scores and its last samples will take, from one of each."""
     session.sample(FIXED_LATENTS, 0)  # the first one is slower
     began = time.monotonic()
     grid(session.sample(FIXED_LATENTS, 0).numpy()).save(io.BytesIO(), "PNG")
@@ -228,7 +234,11 @@ def pauses(session: Session, reference: Reference | None) -> float:
         reference.frechet(session.sample(QUICK_SAMPLES, 0).numpy())
     scored = time.monotonic()
     train = session.config.train
-    return train.frames * (framed - began) + train.evaluations * (scored - framed) + (scored - began)
+    return (
+        (train.frames + fakes / FIXED_LATENTS) * (framed - began)
+        + train.evaluations * (scored - framed)
+        + (scored - began)
+    )
 
 
 def measure(session: Session, budget: float) -> float:
@@ -251,9 +261,12 @@ def measure(session: Session, budget: float) -> float:
 
 
 def play_run(
-    run: RunDir, config: Config, dataset: Dataset, plan: Plan, reference: Reference | None, quiet: bool
+    run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], reference: Reference | None, quiet: bool
 ) -> None:
-    """Trains in `run` from its newest good checkpoint, or from the start, to the plan's end.
+    """Trains in `run` from its newest good checkpoint, or from the start, to the end.
+
+    Args:
+        meta: what its meta.json is to say, its length among it.
 
     Raises:
         Stopped: by a signal, after a checkpoint.
@@ -262,10 +275,15 @@ def play_run(
         GansmithError: the run directory cannot be written.
     """
     with own_randomness(0), Signals().watched() as signals:
+        plan = Plan(meta["total"], tuple(meta["starts"]))
         session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train, run.began_in_bf16()))
         with run.writing():
+            run.checkpoints.mkdir(exist_ok=True)
             resume(run, session, plan)
-            run.write_config(config)  # only now: settings that drifted may not fit the checkpoint
+            # Only now: settings or data that drifted may not fit the checkpoint.
+            (run.path / "result.json").unlink(missing_ok=True)
+            run.write("meta.json", meta)
+            run.write_config(config)
             run.samples.mkdir(parents=True, exist_ok=True)
             with Watchers(run, session.clock, quiet) as watchers:
                 Trainer(run, session, plan, reference).play(watchers, signals)

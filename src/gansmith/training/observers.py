@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from gansmith.core.clock import Clock
+from gansmith.training.pictures import on_white
 from gansmith.training.rundir import RunDir
 
 Row = dict[str, Any]
@@ -113,7 +114,7 @@ class TensorBoard:
         from PIL import Image
 
         with Image.open(path) as picture:
-            self.writer.add_image("samples", np.asarray(picture.convert("RGB")), clock.images, dataformats="HWC")
+            self.writer.add_image("samples", np.asarray(on_white(picture)), clock.images, dataformats="HWC")
 
     def close(self) -> None:
         self.writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gansmith.core.clock import SCHEDULES, Clock, cosine
 from gansmith.core.config import OptimConfig
@@ -19,6 +19,14 @@ def make(config: OptimConfig, parameters: list[nn.Parameter]) -> torch.optim.Opt
     if config.kind == "rmsprop":
         return torch.optim.RMSprop(parameters, config.lr, config.beta2, momentum=config.beta1)
     return torch.optim.SGD(parameters, config.lr, momentum=config.beta1)
+
+
+def statistics(config: OptimConfig) -> set[str]:
+    """What torch's optimiser of this kind keeps for every parameter."""
+    momentum = {"momentum_buffer"} if config.beta1 else set()
+    return {"adam": {"step", "exp_avg", "exp_avg_sq"}, "rmsprop": {"step", "square_avg"} | momentum, "sgd": momentum}[
+        config.kind
+    ]
 
 
 def learning_rate(config: OptimConfig, progress: float) -> float:
@@ -62,10 +70,16 @@ class Optim:
         return {key: dict(self.torch.state[p]) for key, p in self.named.items() if self.torch.state[p]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for key in state:
+        """What `state_dict` gave. A parameter whose state is another kind of optimiser's begins anew."""
+        expected = statistics(self.player.optim)
+        for key, saved in state.items():
             parameter = self.named[key]
-            self.torch.state[parameter] = {
-                # The saved tensors are contiguous; moments must lie in memory as their parameter does.
-                name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
-                for name, value in state[key].items()
-            }
+            if set(saved) == expected:
+                self.torch.state[parameter] = {name: self._placed(value, parameter) for name, value in saved.items()}
+
+    def _placed(self, value: Tensor, parameter: nn.Parameter) -> Tensor:
+        """A saved tensor, which is contiguous and on the CPU, as and where the optimiser looks for it: moments lie in
+        memory as their parameter does, a count of steps is on the device for a fused optimiser alone."""
+        if value.shape == parameter.shape:
+            return torch.empty_like(parameter).copy_(value)
+        return value.to(parameter.device if self.torch.defaults.get("fused") else "cpu", copy=True)

@@ -38,12 +38,20 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
+def on_white(picture: Image.Image) -> Image.Image:
+    """The picture as RGB, white where it is transparent."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    solid = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert("RGB")
+
+
 def save_film(frames: Sequence[Path], path: Path, milliseconds: int = 150) -> None:
     """An animated WebP of the grids; the last stays for two seconds."""
     pictures = []
     for frame in frames:
         with Image.open(frame) as picture:
-            pictures.append(picture.convert("RGB"))
+            pictures.append(on_white(picture))
     durations = [milliseconds] * (len(pictures) - 1) + [2000]
     buffer = io.BytesIO()
     pictures[0].save(

@@ -7,6 +7,7 @@ status.json  state, heartbeat    result.json  final figures                     
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from gansmith.core.clock import Plan
 from gansmith.core.config import Config
@@ -24,6 +26,8 @@ from gansmith.core.paths import runs_dir, write_atomic, write_json
 from gansmith.core.spec import Spec
 from gansmith.recipes import family_named
 from gansmith.training.checkpoint import CheckpointError, load_checkpoint, newest
+
+log = logging.getLogger("gansmith")
 
 STALE_SECONDS = 120.0
 """A run whose heartbeat is older than this, or whose process is gone, is not running any more."""
@@ -68,7 +72,7 @@ class RunDir:
         """The resolved configuration of the run."""
         path = self.path / "config.yaml"
         try:
-            record = yaml.safe_load(path.read_text())
+            record = yaml.safe_load(path.read_text(encoding="utf-8"))
             return family_named(record["family"]).config.model_validate(record)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
@@ -132,6 +136,18 @@ class RunDir:
                 damaged[folder] = str(error)
         return None, damaged
 
+    def best(self, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The state of the checkpoint with the best quick score.
+
+        Raises:
+            ConfigError: no quick score was taken.
+            CheckpointError: it is not whole.
+        """
+        name = self.read("checkpoints/best.json").get("checkpoint")
+        if name is None:
+            raise ConfigError(f"{self.path}: has no best checkpoint: train.evaluations quick scores choose it")
+        return load_checkpoint(self.checkpoints / str(name), parts)
+
     def report(self, state: str, step: int, images: int, total: int) -> None:
         """Writes status.json: who runs this, how far it is, and that it is alive now."""
         self.write(
@@ -145,6 +161,27 @@ class RunDir:
                 "heartbeat": time.time(),
             },
         )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps all other processes from training here; the system lets go where this one is killed.
+
+        Raises:
+            ConfigError: another process is training here.
+        """
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", blocking=False)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise ConfigError(f"{self.path}: another process is training here") from error
+            except NotImplementedError:
+                log.warning("%s: on a file system without locks; start no second training here", self.path)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def is_running(self) -> bool:
         """Whether another living process is training here."""
@@ -168,7 +205,9 @@ class RunDir:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether there is such a process."""
+    """Whether there is such a process; where the system cannot be asked without harm, the heartbeat decides."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(pid, 0)
     except PermissionError:

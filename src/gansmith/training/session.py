@@ -29,6 +29,12 @@ LATENT_BLOCK = 256
 """Latents come from a generator of their own per block, so that more samples of a seed begin with the fewer."""
 
 
+def like(data: Split, n: int, seed: int) -> Request:
+    """What asks for n samples of classes as frequent as those of the data, where it has any."""
+    labels = data.labels_in_proportion(n, seed)
+    return AS_TRAINED if labels is None else replace(AS_TRAINED, labels=torch.from_numpy(labels))
+
+
 class Player:
     """A game that can make images: what is left of a run when training is over."""
 
@@ -203,4 +209,5 @@ class Session(Player):
         for name, optim in self.optims.items():
             optim.load_state_dict(state["optims"].get(name, {}))
         for name, thing in self.game.stateful().items():
-            thing.load_state_dict(state["stateful"].get(name, {}))
+            if name in state["stateful"]:  # one that the run did not have before begins anew
+                thing.load_state_dict(state["stateful"][name])
