@@ -24,6 +24,7 @@ from gansmith.nets.blocks import (
     pack,
     spectrally_normed,
     unpack,
+    within_range,
 )
 from gansmith.nets.conditional import ClassBatchNorm2d, ProjectionDiscriminator
 
@@ -35,6 +36,48 @@ def _seed() -> None:
 
 def test_levels() -> None:
     assert [levels(side) for side in (4, 8, 16, 256, 1024)] == [0, 1, 2, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("pixel", "gradient", "left"),
+    [
+        (0.5, 2.0, 2.0),
+        (0.5, -2.0, -2.0),
+        (1.0, -2.0, -2.0),
+        (1.5, 2.0, 2.0),  # descent leads back
+        (1.5, -2.0, 0.0),  # and further out
+        (-1.5, -2.0, -2.0),
+        (-1.5, 2.0, 0.0),
+    ],
+)
+def test_within_range_stops_only_what_leads_out(pixel: float, gradient: float, left: float) -> None:
+    x = torch.tensor([pixel], requires_grad=True)
+    y = within_range(x)
+    assert y.item() == max(-1.0, min(1.0, pixel))
+    (gradient * y).backward()
+    assert x.grad is not None
+    assert x.grad.item() == left
+
+
+def test_within_range_brings_back_what_is_far_out() -> None:
+    x = torch.tensor([30.0, -30.0], requires_grad=True)
+    target = torch.tensor([0.25, 1.0])
+    descent = torch.optim.SGD([x], 0.5)
+    for _ in range(200):
+        descent.zero_grad()
+        (within_range(x) - target).square().sum().backward()
+        descent.step()
+    assert torch.allclose(within_range(x), target, atol=1e-3)
+
+
+def test_black_is_exactly_black() -> None:
+    g = r3gan.Generator(Spec(16, 3, 16, 16), 8, 8, 1)
+    with torch.no_grad():
+        g.layers[-1].weight *= 100
+        images = g(torch.randn(16, 8))
+    assert images.abs().max() == 1
+    assert (images == -1).any()
+    assert (images == 1).any()
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.utils.parametrizations import spectral_norm
 
 
@@ -24,6 +25,31 @@ def widths_by_level(resolution: int, finest: int) -> list[int]:
 def pixel_norm(x: Tensor) -> Tensor:
     """Every pixel's feature vector, or every row of (N, D), scaled to unit mean square (Karras 2018, sec. 4.2)."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+class _WithinRange(torch.autograd.Function):
+    """`within_range`; its gradient is that of the projection, which cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(-1, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        leads_out = ((x > 1) & (gradient < 0)) | ((x < -1) & (gradient > 0))
+        return gradient.masked_fill(leads_out, 0)
+
+
+def within_range(x: Tensor) -> Tensor:
+    """Pixels cut to [-1, 1], so that black can be exactly black: a net that almost reaches it is told apart by that.
+
+    What would lead a pixel further out gets no gradient; what leads it back gets all of it, where a tanh would give
+    nearly none.
+    """
+    return _WithinRange.apply(x)
 
 
 class LayerNorm2d(nn.GroupNorm):

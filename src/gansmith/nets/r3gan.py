@@ -2,7 +2,8 @@
 
 A block expands with a 1x1 convolution, mixes space with a grouped 3x3 one, and comes back with a 1x1 one that begins
 at zero, so that both nets are shallow at first (fix-up initialisation, Zhang 2019). Sizes change by plain resampling:
-bilinear upwards, means downwards (the paper filters with [1 2 1]).
+bilinear upwards, means downwards (the paper filters with [1 2 1]). G's pixels are cut to the data's range, which the
+paper's are not: on pictures with an exactly black ground D tells G's almost black one, and training collapses (LOG.md).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import widths_by_level
+from gansmith.nets.blocks import widths_by_level, within_range
 
 GROUP = 16
 """Channels of a group of the 3x3 convolution."""
@@ -76,7 +77,7 @@ class Down(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent (N, latent) -> image (N, C, R, R), not squashed to [-1, 1]."""
+    """Latent (N, latent) -> image (N, C, R, R), cut to [-1, 1]."""
 
     def __init__(self, spec: Spec, latent: int, width: int, blocks: int):
         super().__init__()
@@ -93,7 +94,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.basis * self.weights(z)[:, :, None, None]
-        return self.layers(x.contiguous(memory_format=torch.channels_last))
+        return within_range(self.layers(x.contiguous(memory_format=torch.channels_last)))
 
 
 class Discriminator(nn.Module):
