@@ -86,7 +86,7 @@ def test_the_codes_of_least_squares() -> None:
 
 
 def test_r3gans_schedules() -> None:
-    """Huang 2024, app. D: gamma falls tenfold, beta2 rises from 0.9 to 0.99, by a cosine; Adam without momentum."""
+    """Huang 2024, app. D: gamma falls tenfold, by a cosine; Adam without momentum, with the last beta2."""
     made, config = game("r3gan")
     penalties = made.stages[0].moves[1].loss.penalties  # type: ignore[attr-defined]
     assert {name: p.weight / p.end for name, p in penalties.items()} == {
@@ -94,7 +94,7 @@ def test_r3gans_schedules() -> None:
         "r2": pytest.approx(10),
     }
     for player in made.players.values():
-        assert (player.optim.beta1, player.optim.beta2, player.optim.beta2_end) == (0.0, 0.9, 0.99)
+        assert (player.optim.beta1, player.optim.beta2, player.optim.beta2_end) == (0.0, 0.99, None)
         assert player.optim.decay == "cosine"
     assert config.penalty.r1 == config.penalty.r2
 

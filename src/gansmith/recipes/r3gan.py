@@ -1,9 +1,10 @@
 """Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern GAN Baseline" (R3GAN).
 
-Relativistic pairing loss with R1 and R2, residual nets without normalisation, Adam without momentum, and schedules by
-a cosine over the run: learning rate, beta2, and the penalties' gamma, which falls tenfold (its table of
-hyper-parameters). Rates, widths and the penalties' cadence are what learns on a CPU in minutes (LOG.md). Otherwise than
-there the rate falls to 0, not to a quarter, the average's half-life is that of every family here, and nothing is
+Relativistic pairing loss with R1 and R2, residual nets without normalisation, Adam without momentum, and a cosine over
+the run for the learning rate and for the penalties' gamma, which falls tenfold (its table of hyper-parameters). Rates,
+widths and the penalties' cadence are what learns on a CPU in minutes (LOG.md). Otherwise than there, the penalties are
+paid every eight steps, so Adam's memory is long from the start, where the paper's beta2 rises from 0.9 to 0.99
+(``beta2_end``). The rate falls to 0, not to a quarter; the average's half-life is that of every family here; nothing is
 augmented (its schedule of augmentation is ADA's pipeline by the clock; ``augment=diffaugment`` is what there is).
 """
 
@@ -27,7 +28,7 @@ from gansmith.recipes.two_player import (
     two_player,
 )
 
-_OPTIM = OptimConfig(lr=5e-3, beta1=0.0, beta2=0.9, beta2_end=0.99, decay="cosine")
+_OPTIM = OptimConfig(lr=1.5e-3, beta1=0.0, beta2=0.99, decay="cosine")
 _GAMMA = PenaltyConfig(weight=0.5, end=0.05, every=8)
 
 
