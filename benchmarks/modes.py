@@ -185,6 +185,7 @@ class Method:
 
     Attributes:
         settings: of `TwoPlayerConfig`, by dotted name.
+        penalty: weight of R1 and R2 for points of unit variance; D's slope is by what the points' unit is.
         norm: batch norm in G.
         pack: points that D judges at once.
         kimg: training points, in thousands.
@@ -192,6 +193,7 @@ class Method:
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
+    penalty: float = 0.0
     norm: bool = False
     pack: int = 1
     kimg: float = 2_000
@@ -215,24 +217,25 @@ METHODS = {
     "pacgan4": Method(PLAIN, norm=True, pack=4),
     "gan-of-paper": Method(of_both(lr=1e-4, beta1=0.8), norm=True, kimg=40_000, of_paper=True),
     "r3gan": Method(
-        {"loss": "relativistic", **r1_and_r2(0.02), **of_both(lr=3e-3, beta1=0.0, beta2=0.9, decay="cosine")}
-        | of_both(beta2_end=0.99),
+        {"loss": "relativistic", **of_both(lr=3e-3, beta1=0.0, beta2=0.9, decay="cosine", beta2_end=0.99)},
+        penalty=0.0025,
         kimg=5_000,
     ),
 }
 
 
-def config_of(method: Method, seed: int) -> TwoPlayerConfig:
-    """The game's settings."""
+def config_of(method: Method, seed: int, data: Tensor) -> TwoPlayerConfig:
+    """The game's settings for these points."""
+    settings = method.settings | r1_and_r2(method.penalty * data.var(0, correction=0).mean().item())
     base = TwoPlayerConfig(family="points", train=TrainConfig(batch=100, kimg=method.kimg, seed=seed))
-    return TwoPlayerConfig.model_validate(merged(base.model_dump(), nested(method.settings)))
+    return TwoPlayerConfig.model_validate(merged(base.model_dump(), nested(settings)))
 
 
 def train_points(mixture: Mixture, method: Method, seed: int) -> tuple[Callable[[int], Tensor], dict[str, Tensor]]:
     """Plays the game; gives a sampler of points, and the statistics of the last step."""
-    config = config_of(method, seed)
     torch.manual_seed(seed)
     data = mixture.draw(POINTS, torch.Generator().manual_seed(seed))
+    config = config_of(method, seed, data)
     g = PointGenerator(method.norm, 400 if method.of_paper else WIDTH)
     d = PointDiscriminator(method.pack, 200 if method.of_paper else WIDTH, method.of_paper)
     rules = Rules((LATENT,), judge=packed(method.pack), at_once=1)
