@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from gansmith.apps.configure import nested, resolve
+from gansmith.apps.describe import WORDS, imagined
 from gansmith.core.spec import Spec
 from gansmith.data import Split
 from gansmith.recipes import family_named
@@ -26,7 +28,20 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # the machine 
 hypothesis.settings.load_profile("unhurried")
 
 # With 4 units a perceptron of ReLUs can be dead from the start; 8 are enough for the seeds used here.
-SMALL = {"latent": 8, "width": 8, "channels": 4, "g_width": 4, "d_width": 4, "start": 4}
+SMALL = {
+    "latent": 8,
+    "width": 8,
+    "channels": 4,
+    "g_width": 4,
+    "d_width": 4,
+    "start": 4,
+    "blocks": 1,
+    "text": 8,
+    "told": 8,
+    "pool": 6,
+    "captions": "words",
+    "perceptual_net": "efflite0",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,17 +60,30 @@ def _folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., Split]:
-    """Images of noise, with labels: the same ones for the same arguments."""
+    """Images of noise, with labels, captions, and targets of their own: the same ones for the same arguments."""
 
     def tiny_data(n: int = 12, resolution: int = 16, channels: int = 1) -> Split:
         rng = np.random.default_rng(0)
-        return Split(rng.integers(0, 256, (n, resolution, resolution, channels), np.uint8), np.arange(n) % 3)
+        images, targets = rng.integers(0, 256, (2, n, resolution, resolution, channels), np.uint8)
+        captions = tuple(f"a {WORDS[1 + i % 3]} circle" for i in range(n))
+        return Split(images, np.arange(n) % 3, captions, targets=targets, partners=np.arange(n)[::-1].copy())
 
     return tiny_data
 
 
 @pytest.fixture(scope="session")
-def tiny_session(tiny_data: Callable[..., Split]) -> Callable[..., Session]:
+def tiny_spec() -> Callable[..., Spec]:
+    """The shape of such data as a family asks for it."""
+
+    def tiny_spec(family: str, resolution: int = 16, channels: int = 1) -> Spec:
+        config = family_named(family).config(family=family)
+        return replace(imagined(config, resolution, channels), classes=("a", "b", "c"))
+
+    return tiny_spec
+
+
+@pytest.fixture(scope="session")
+def tiny_session(tiny_data: Callable[..., Split], tiny_spec: Callable[..., Spec]) -> Callable[..., Session]:
     """A session of a family with every width that it has made small, batches of 4; settings by dotted name."""
 
     def tiny_session(
@@ -69,8 +97,12 @@ def tiny_session(tiny_data: Callable[..., Split]) -> Callable[..., Session]:
         known = family_named(family).config.model_fields
         small = {name: value for name, value in SMALL.items() if name in known} | {"train.batch": 4}
         config = resolve(family, [("tiny", nested(small)), ("test", nested(settings or {}))])
-        spec = Spec(resolution, channels, resolution, resolution, ("a", "b", "c"))
+        spec = tiny_spec(family, resolution, channels)
         data = tiny_data(resolution=resolution, channels=channels)
+        if config.data.targets == "none":
+            data = replace(data, targets=None, partners=None)
+        elif config.data.targets == "unpaired":
+            data = replace(data, partners=None)
         return Session(config, spec, data, Runtime(torch.device("cpu"), bf16))
 
     return tiny_session

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from gansmith.apps.configure import described, from_flag, resolve
-from gansmith.apps.describe import OF_AN_OPTIMISER, TRICKS, describe, expected, in_words
+from gansmith.apps.describe import OF_AN_OPTIMISER, TRICKS, describe, expected, imagined, in_words
 from gansmith.apps.run import rehearse
 from gansmith.core.config import OptimConfig
 from gansmith.core.errors import ConfigError
-from gansmith.core.spec import Spec
 from gansmith.recipes import FAMILIES, build, family_named
 from gansmith.recipes.two_player import TwoPlayerConfig
 
@@ -23,7 +23,8 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 @every_family
 def test_it_is_the_game_that_is_played(family: str) -> None:
     told = describe(family)
-    game = build(family_named(family).config(family=family), Spec(32, 1, 32, 32, tuple("abcdefghij")))
+    config = family_named(family).config(family=family).settled()
+    game = build(config, imagined(config, 32, 1))
     assert {net.name: net.parameters for net in told.nets} == {
         name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()
     }
@@ -91,7 +92,7 @@ def test_every_flag_that_is_offered_plays(family: str) -> None:
         settings = row.flag.removeprefix("--set ").split(" --set ")
         config = resolve(family, [(text, from_flag(text)) for text in settings])
         assert {name: value for name, value, _ in described(config)}[row.setting] != row.value
-        rehearse(config, Spec(32, 1, 32, 32, ("a", "b")))
+        rehearse(config, replace(imagined(config, 32, 1), classes=("a", "b")))
 
 
 def test_describing_leaves_the_callers_randomness_alone() -> None:

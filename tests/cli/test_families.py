@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gansmith.core.spec import Spec
+from gansmith.apps.describe import imagined
 from gansmith.recipes import FAMILIES, build, family_named
 
 from .conftest import Answer
@@ -19,7 +19,8 @@ Command = Callable[..., Answer]
 def test_players_and_parameters(command: Command, family: str) -> None:
     answer = command("families", family)
     assert (answer.code, answer.err) == (0, "")
-    game = build(family_named(family).config(family=family), Spec(32, 1, 32, 32, tuple("abcdefghij")))
+    config = family_named(family).config(family=family).settled()
+    game = build(config, imagined(config, 32, 1))
     for name, player in game.players.items():
         assert f"│ {name} " in answer.out
         assert player.optim.kind in answer.out

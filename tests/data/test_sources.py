@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gansmith.core.errors import MissingExtra
+from gansmith.core.spec import Spec
 from gansmith.data import Dataset
 from gansmith.data.sources import find_source
 
@@ -36,7 +37,7 @@ def pets(tmp_path: Path, paint: Paint) -> Path:
 def test_folder(photos: Path, opened: Open) -> None:
     data = opened(photos)
     assert data.name == "photos"
-    assert data.spec.to_json() == {"resolution": 32, "channels": 3, "height": 32, "width": 32, "classes": []}
+    assert data.spec == Spec(resolution=32, channels=3, height=32, width=32)
     assert len(data.train) + len(data.heldout) == 24
     assert len(data.heldout) >= 1
     assert data.train.labels is None

@@ -1,12 +1,13 @@
-"""The reconstruction losses against arithmetic done by hand and finite differences."""
+"""The reconstruction losses against arithmetic done by hand, torch's distributions and finite differences."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch.distributions import Independent, Normal, kl_divergence
 
 from gansmith.core.errors import ConfigError
-from gansmith.losses.reconstruction import RECONSTRUCTIONS, Reconstruction, l1, mse, reconstruction_named
+from gansmith.losses.reconstruction import RECONSTRUCTIONS, Reconstruction, kl_to_normal, l1, mse, reconstruction_named
 
 every_one = pytest.mark.parametrize("function", RECONSTRUCTIONS.values(), ids=RECONSTRUCTIONS.keys())
 
@@ -46,3 +47,32 @@ def test_names() -> None:
     assert reconstruction_named("l1") is l1
     with pytest.raises(ConfigError, match="did you mean 'mse'"):
         reconstruction_named("mes")
+
+
+def test_kl_is_that_of_torchs_distributions() -> None:
+    mean, logvar = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.manual_seed(0))
+    codes = Independent(Normal(mean, (logvar / 2).exp()), 1)
+    prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
+    expected = kl_divergence(codes, prior).mean() / 5  # of six codes of five numbers each
+    torch.testing.assert_close(kl_to_normal(mean, logvar), expected)
+
+
+def test_kl_is_zero_at_the_prior_and_only_there() -> None:
+    zeros = torch.zeros(3, 4)
+    assert kl_to_normal(zeros, zeros) == 0
+    # (e - 1 - 1) / 2, and 1/2
+    assert kl_to_normal(zeros, zeros + 1).item() == pytest.approx((torch.e - 2) / 2)
+    assert kl_to_normal(zeros + 1, zeros).item() == 0.5
+
+
+def test_gradients_of_kl_against_finite_differences() -> None:
+    mean, logvar = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.manual_seed(0)).unbind()
+    assert torch.autograd.gradcheck(kl_to_normal, (mean.requires_grad_(), logvar.requires_grad_()))
+
+
+def test_kl_in_bf16_is_summed_in_fp32_and_refuses_unlike_shapes() -> None:
+    mean, logvar = torch.randn(2, 4, 256, generator=torch.manual_seed(0)).bfloat16()
+    assert kl_to_normal(mean, logvar).dtype == torch.float32
+    assert kl_to_normal(mean, logvar).item() == pytest.approx(kl_to_normal(mean.double(), logvar.double()).item())
+    with pytest.raises(ValueError, match=r"\(4, 1\), \(4,\)"):
+        kl_to_normal(torch.zeros(4, 1), torch.zeros(4))

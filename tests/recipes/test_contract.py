@@ -14,10 +14,10 @@ from torch import Tensor
 
 import gansmith
 from gansmith.apps.configure import described
+from gansmith.apps.describe import imagined
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Request
-from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import LOSSES
 from gansmith.losses.penalties import PENALTIES
 from gansmith.recipes import FAMILIES, build, family_named
@@ -29,6 +29,7 @@ from gansmith.training.session import Session
 Make = Callable[..., Session]
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
+every_drawer = pytest.mark.parametrize("family", [n for n, f in FAMILIES.items() if f.kind != "images to images"])
 every_precision = pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 grey_and_colour = pytest.mark.parametrize("channels", [1, 3])
 
@@ -93,8 +94,9 @@ def stage_numbers() -> list[tuple[str, int]]:
     """Every family with the number of each of its stages, at 16 pixels."""
     found = []
     for name, family in FAMILIES.items():
-        small = {"start": 4} if "start" in family.config.model_fields else {}
-        stages = build(family.config(family=name, **small), Spec(16, 1, 16, 16, ("a", "b"))).stages
+        small = {k: v for k, v in {"start": 4, "captions": "words"}.items() if k in family.config.model_fields}
+        config = family.config(family=name, **small)
+        stages = build(config, imagined(config, 16, 1)).stages
         found += [(name, i) for i in range(len(stages))]
     return found
 
@@ -193,7 +195,15 @@ def test_a_loaded_run_samples_as_the_session_did(tiny_session: Make, tmp_path: P
     loaded = gansmith.load(tmp_path)
     assert loaded.config == session.config
     assert loaded.spec == session.spec
-    assert (loaded.sample(8, seed=3) == session.sample(8, 3).numpy()).all()
+    if session.game.translator:
+        images = session.feed.split.images
+        assert [same.tolist() for same in loaded.player.columns(images, None)] == [
+            same.tolist() for same in session.columns(images, None)
+        ]
+        with pytest.raises(ConfigError, match=f"{family} makes images of images: gansmith translate"):
+            loaded.sample(8)
+    else:
+        assert (loaded.sample(8, seed=3) == session.sample(8, 3).numpy()).all()
 
 
 # ---- configuration
@@ -247,9 +257,10 @@ def test_large_images(tiny_session: Make, family: str, resolution: int) -> None:
 @every_family
 @pytest.mark.parametrize("resolution", [8, 512])
 def test_a_size_out_of_range_is_refused(family: str, resolution: int) -> None:
-    spec = Spec(resolution, 1, resolution, resolution)
+    config = family_named(family).config(family=family)
+    spec = imagined(config, resolution, 1)
     with pytest.raises(ConfigError, match=rf"data\.resolution: {family} plays at 16 to 256 pixels, got {resolution}"):
-        build(family_named(family).config(family=family), spec)
+        build(config, spec)
 
 
 # ---- sampling
@@ -267,7 +278,7 @@ def test_the_runs_seed_decides_the_weights(tiny_session: Make, family: str) -> N
     assert any(not torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-@every_family
+@every_drawer
 def test_the_samples_seed_decides_the_samples(tiny_session: Make, family: str) -> None:
     session = tiny_session(family)
     list(steps(session, endless(session), 12))  # running statistics have to leave 1 before a tiny net shows anything
@@ -291,7 +302,9 @@ def test_more_samples_begin_with_the_fewer(tiny_session: Make, family: str) -> N
 def test_samples_come_from_the_averaged_nets(tiny_session: Make, family: str) -> None:
     session = tiny_session(family)
     assert session.game.averaged
-    list(steps(session, endless(session), 2))
+    plan = endless(session)
+    list(steps(session, plan, 2))
+    session.clock = plan.at(2, plan.total - 1)  # where all nets play
     before = shown(session)
     disturb(session.game.nets[name] for name in session.game.averaged)
     assert torch.equal(shown(session), before), "the live nets do not matter"
@@ -303,8 +316,11 @@ def test_samples_come_from_the_averaged_nets(tiny_session: Make, family: str) ->
 
 
 def shown(session: Session) -> Tensor:
-    """Samples and, where the family has an encoder, codes of the data."""
+    """Samples and, where the family has an encoder, codes of the data, or all that it makes of them."""
     samples = session.sample(4, 0).flatten().float()
+    if session.game.translator is not None:
+        made = [session.mapped(way, session.feed.split.images) for way in session.game.translator.ways.values()]
+        return torch.cat([samples, *(images.flatten() for images in made)])
     if session.game.autoencoder is None:
         return samples
     return torch.cat([samples, session.mapped(session.game.autoencoder.encode, session.feed.split.images).flatten()])

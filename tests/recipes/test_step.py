@@ -248,24 +248,24 @@ def test_a_batch_is_a_function_of_seed_and_position(n: int, batch: int, position
     fresh, used = feed_of(n, batch, seed), feed_of(n, batch, seed)
     for elsewhere in (0, position + 7 * n, position // 2):
         used.at(elsewhere)
-    chosen = fresh.indices(position)
+    chosen = fresh.order.at(position, batch)
     assert len(chosen) == batch
-    np.testing.assert_array_equal(chosen, used.indices(position))
+    np.testing.assert_array_equal(chosen, used.order.at(position, batch))
     # The stream does not depend on how it is cut into batches.
-    one_by_one = [int(feed_of(n, 2, seed).indices(place)[0]) for place in range(position, position + batch)]
+    one_by_one = [int(feed_of(n, 2, seed).order.at(place, 2)[0]) for place in range(position, position + batch)]
     assert chosen.tolist() == one_by_one
 
 
 @given(n=st.integers(1, 40), batch=st.integers(2, 50), epochs=st.integers(1, 4))
 def test_every_image_comes_once_an_epoch(n: int, batch: int, epochs: int) -> None:
     feed = feed_of(n, batch)
-    stream = np.concatenate([feed.indices(position) for position in range(0, n * epochs, batch)])[: n * epochs]
+    stream = np.concatenate([feed.order.at(position, batch) for position in range(0, n * epochs, batch)])[: n * epochs]
     for epoch in stream.reshape(epochs, n):
         assert sorted(epoch) == list(range(n))
 
 
 def test_epochs_and_seeds_are_shuffled_differently() -> None:
-    orders = [feed_of(30, 30, seed).indices(30 * epoch).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    orders = [feed_of(30, 30, seed).order.at(30 * epoch, 30).tolist() for seed in (0, 1) for epoch in (0, 1)]
     assert len({tuple(order) for order in orders}) == 4
     assert list(range(30)) not in orders
 
@@ -276,7 +276,7 @@ def test_a_batch_holds_the_images_scaled_and_their_labels() -> None:
     assert batch.images.shape == (16, 1, 2, 2)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert batch.labels is not None
-    assert batch.labels.tolist() == feed.indices(33).tolist()
+    assert batch.labels.tolist() == feed.order.at(33, 16).tolist()
     expected = batch.labels.float() / 127.5 - 1
     torch.testing.assert_close(batch.images[:, 0, 1, 0], expected)
     ends = CPU.images(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1))

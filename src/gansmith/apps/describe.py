@@ -26,6 +26,7 @@ from gansmith.training.runtime import own_randomness
 from gansmith.training.step import only_trains
 
 CLASSES = 10
+WORDS = ("a", "red", "blue", "circle")
 EXPECTED = Path(recipes.__file__).with_name("expected.json")
 """Scores that `benchmarks/families.py` has measured, by family."""
 DATA_NAMES = {"fashion-mnist": "Fashion-MNIST"}
@@ -172,11 +173,11 @@ def describe(name: str, resolution: int = 32, channels: int = 1) -> Description:
     """
     family = family_named(name)
     check_shape(resolution, channels)
-    config = family.config(family=name)
-    spec = Spec(resolution, channels, resolution, resolution, tuple(str(i) for i in range(CLASSES)))
+    config = family.config(family=name).settled()
+    spec = imagined(config, resolution, channels)
     with own_randomness(0):
         game = build(config, spec)
-        stages = list(stage_rows(game, noise(config, spec)))
+        stages = list(stage_rows(game, noise(config, spec, game)))
     nets = [NetRow(net, sum(p.numel() for p in module.parameters())) for net, module in game.nets.items()]
     values = {setting: (value, " ".join(text.split())) for setting, value, text in described(config)}
     return Description(
@@ -197,6 +198,22 @@ def describe(name: str, resolution: int = 32, channels: int = 1) -> Description:
     )
 
 
+def imagined(config: Config, resolution: int, channels: int) -> Spec:
+    """Data of this shape, with all that the family asks for: ten classes, targets of as many channels, captions."""
+    targets, told = config.data.targets != "none", config.data.captions
+    return Spec(
+        resolution,
+        channels,
+        resolution,
+        resolution,
+        tuple(str(i) for i in range(CLASSES)),
+        target_channels=channels if targets else 0,
+        paired=config.data.targets == "paired",
+        words=WORDS if told else (),
+        captions=WORDS if told else (),
+    )
+
+
 def check_shape(resolution: int, channels: int) -> None:
     """ConfigError where there are no such images."""
     if resolution < 1 or resolution & (resolution - 1):
@@ -205,11 +222,19 @@ def check_shape(resolution: int, channels: int) -> None:
         raise ConfigError(f"--channels: expected 1, 3 or 4, got {channels}")
 
 
-def noise(config: Config, spec: Spec) -> Batch:
+def noise(config: Config, spec: Spec, game: Game) -> Batch:
     """A batch with nothing in it, for losses to be asked what they consist of."""
     n, side = config.train.batch, spec.resolution
-    images = torch.rand(n, spec.channels, side, side).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
-    return Batch(images, torch.arange(n) % CLASSES)
+
+    def images(channels: int) -> torch.Tensor:
+        return torch.rand(n, channels, side, side).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+
+    return Batch(
+        images(spec.channels),
+        torch.arange(n) % CLASSES,
+        images(spec.target_channels) if spec.target_channels else None,
+        game.reader.read([WORDS[i % len(WORDS)] for i in range(n)]) if game.reader else None,
+    )
 
 
 def stage_rows(game: Game, batch: Batch) -> Iterator[StageRow]:

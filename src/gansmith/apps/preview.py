@@ -9,9 +9,20 @@ from typing import Any
 
 from gansmith.apps.configure import Layer
 from gansmith.apps.run import configured, rehearse
-from gansmith.data import open_data
+from gansmith.data import Dataset, open_data
 from gansmith.training.runtime import Runtime
 from gansmith.training.session import Player
+
+
+def told(dataset: Dataset) -> dict[str, Any]:
+    """What there is beside images: those that they are to become, and words of captions."""
+    spec, rows = dataset.spec, {}
+    if dataset.train.targets is not None:
+        kind = "each its own" if spec.paired else "of another kind"
+        rows["to become"] = f"{len(dataset.train.targets):,} images, {kind}, {spec.target_channels} channels"
+    if spec.words:
+        rows["words of captions"] = f"{len(spec.words):,}"
+    return rows
 
 
 def preview(family: str | None, data: str | None, *, layers: Sequence[Layer], **asked: Any) -> dict[str, Any]:
@@ -34,6 +45,7 @@ def preview(family: str | None, data: str | None, *, layers: Sequence[Layer], **
         "skipped": len(dataset.skipped),
         "size": f"{spec.width}x{spec.height}, {spec.channels} channels, as {spec.resolution}x{spec.resolution}",
         "classes": len(spec.classes),
+        **told(dataset),
         **{f"parameters of {name}": sum(p.numel() for p in net.parameters()) for name, net in player.game.nets.items()},
         "stages": ", ".join(stage.name for stage in player.game.stages),
         "batch": config.train.batch,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,14 +29,20 @@ from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
 from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
 from gansmith.recipes import BASELINE, build
+from gansmith.training.judge import Judge, pair_scores
 from gansmith.training.loop import plan_run, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
-from gansmith.training.session import Player, like
+from gansmith.training.session import Player
+
+if TYPE_CHECKING:
+    from gansmith.apps.files import Verb
 
 log = logging.getLogger("gansmith")
 
+MOST_PAIRS = 100
+"""Held-out pairs that a finished run is measured by."""
 QUICK_EXTRACTOR = "fashion-cnn"
 """Fast enough to be asked during training, whatever the images are; final scores use the data's own extractor."""
 
@@ -122,8 +128,11 @@ class Run:
             label: name or number of the class, of a conditional run; by default all classes in turn. Where names are
                 numbers themselves, text is a name and an int a number.
 
+        Captions are those of the data in turn (see `draw`).
+
         Raises:
-            ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], or the class is not there.
+            ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], the class is not there, or the run
+                makes images of images.
         """
         return self.player.sample(n, seed, self._request(n, seed, truncation, label)).numpy()
 
@@ -136,7 +145,7 @@ class Run:
         if not 0 < truncation <= 1:
             raise ConfigError(f"truncation: expected more than 0 and at most 1, got {truncation}")
         if truncation < 1 and not self.player.game.sampler.truncates:
-            raise ConfigError(f"truncation: {self.config.family} normalises its latents: expected 1, got {truncation}")
+            raise ConfigError(f"truncation: means nothing for {self.config.family}: expected 1, got {truncation}")
         labels = self.labels(n, label)
         return Request(truncation, None if labels is None else torch.from_numpy(labels))
 
@@ -203,6 +212,67 @@ class Run:
             raise ConfigError(f"{self.path}: its encoder names no classes; train aae with labels=semi")
         return self.player.mapped(self.autoencoder.classify, images).numpy()
 
+    def translate(
+        self,
+        images: str | Path,
+        out: str | Path,
+        *,
+        to: str | None = None,
+        max_memory: float = 4.0,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Files of images of the other kind, of a cyclegan or a pix2pix; see `gansmith translate --help`.
+
+        Args:
+            images: a file, a folder or a pattern of names.
+            out: a file for one image, else a folder.
+            to: B, what ``to`` was in training, or A, the way back; by default B.
+            max_memory: GiB that the process may take; larger images go by tiles.
+
+        Returns:
+            The files written.
+
+        Raises:
+            ConfigError: the run does something else, or has no such way, or files are there already.
+            DataError: there are no images, or some cannot be read; the others are written.
+        """
+        return self._apply("translate", images, out, to, max_memory, overwrite)
+
+    def upscale(
+        self, images: str | Path, out: str | Path, *, max_memory: float = 4.0, overwrite: bool = False
+    ) -> list[Path]:
+        """Files of larger images, of an srgan; arguments and errors are `translate`'s."""
+        return self._apply("upscale", images, out, None, max_memory, overwrite)
+
+    def restore(
+        self, images: str | Path, out: str | Path, *, max_memory: float = 4.0, overwrite: bool = False
+    ) -> list[Path]:
+        """Files of images without their damage, of an srgan of scale 1; arguments and errors are `translate`'s."""
+        return self._apply("restore", images, out, None, max_memory, overwrite)
+
+    def _apply(
+        self, verb: Verb, images: str | Path, out: str | Path, to: str | None, max_memory: float, overwrite: bool
+    ) -> list[Path]:
+        from gansmith.apps.files import apply
+
+        return apply(self, verb, str(images), Path(out), to=to, max_memory=max_memory, overwrite=overwrite)
+
+    def image_of(self, image: np.ndarray, to: str | None = None, max_memory: float | None = None) -> np.ndarray:
+        """What `translate`, `upscale` or `restore` makes of one image, uint8 (H, W, C) of any size, as an array."""
+        from gansmith.apps.files import translate_array
+
+        return translate_array(self, image, to, max_memory)
+
+    def draw(self, text: str, n: int = 16, seed: int = 0) -> np.ndarray:
+        """Images of what is said, uint8 (n, H, W, C), of a stackgan. More of a seed begin with the fewer.
+
+        Raises:
+            ConfigError: the family draws no texts, the text is empty, n is below 1, or the seed below 0.
+        """
+        from gansmith.apps.files import draw_images
+
+        return draw_images(self, text, n, seed)
+
     def evaluate(
         self,
         data: str | None = None,
@@ -242,8 +312,8 @@ class Run:
         count = count_of_fakes(dataset) if n is None else n
         log.info("scoring %d samples by %s features", count, net.name)
         request = self._request(count, seed, 1.0, None)
-        if request.labels is not None and dataset.spec.classes == self.spec.classes:
-            request = like(dataset.train, count, seed)
+        if request.labels is None or dataset.spec.classes == self.spec.classes:
+            request = self.player.asked(dataset, count, seed)
         fakes = self.player.sample(count, seed, request).numpy()
         real, heldout = pictures_of(dataset)
         scores = evaluate(
@@ -280,9 +350,12 @@ def count_of_fakes(dataset: Dataset) -> int:
 
 
 def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Train and held-out images without the padding that only the networks see."""
+    """Train and held-out images, of what is to be made, without the padding that only the networks see."""
     rows, columns = dataset.spec.window
-    return dataset.train.images[:, rows, columns], dataset.heldout.images[:, rows, columns]
+    train, heldout = (
+        split.images if split.targets is None else split.targets for split in (dataset.train, dataset.heldout)
+    )
+    return train[:, rows, columns], heldout[:, rows, columns]
 
 
 def load(path: str | Path, best: bool = False) -> Run:
@@ -303,6 +376,8 @@ def train(
     family: str | None = None,
     data: str | None = None,
     *,
+    to: str | None = None,
+    scale: int | None = None,
     kimg: float | None = None,
     minutes: float | None = None,
     seed: int | None = None,
@@ -320,6 +395,8 @@ def train(
     Args:
         family: see `gansmith families`; by default that of the file, or r3gan.
         data: a folder of images, or another source (see `gansmith train --help`).
+        to: the images that those of `data` are to become, for cyclegan and pix2pix.
+        scale: how many times larger images are to become, for srgan; 1 takes damage back.
         kimg, minutes: length of the run, in thousands of images or in minutes; one of them.
         run_dir: where the run lives; by default a new directory in ``runs/``.
         resume: ``auto`` goes on where `run_dir` holds an unfinished run; ``never`` refuses to; a run's path goes on
@@ -342,6 +419,8 @@ def train(
     resolved = configured(
         base.family if base else family,
         data,
+        to=to,
+        scale=scale,
         kimg=kimg,
         minutes=minutes,
         seed=seed,
@@ -357,9 +436,9 @@ def train(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
     dataset = open_data(resolved.data, partial(rehearse, resolved))
-    reference = quick_reference(resolved, dataset)
+    judge = Judge(dataset, quick_reference(resolved, dataset))
     known = directory.meta()
-    meta = prepare(directory, resolved, dataset, reference, began, allow_drift)
+    meta = prepare(directory, resolved, judge, began, allow_drift)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
     if run_dir is None and not older:
         directory = claimed(resolved)
@@ -368,7 +447,7 @@ def train(
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
         if meta != known or not run.result:
-            play_run(directory, resolved, dataset, meta, reference, quiet)
+            play_run(directory, resolved, dataset, meta, judge, quiet)
             with directory.writing():
                 conclude(run, dataset)
     return run
@@ -378,6 +457,8 @@ def configured(
     family: str | None,
     data: str | None = None,
     *,
+    to: str | None = None,
+    scale: int | None = None,
     kimg: float | None = None,
     minutes: float | None = None,
     seed: int | None = None,
@@ -389,11 +470,12 @@ def configured(
 ) -> Config:
     """The resolved settings of the arguments of `train`: those of `base` or the family's defaults, then the file, then
     what is given by name."""
-    given = {"data.source": data, "train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
+    given: dict[str, Any] = {"data.source": data, "data.to": to, "scale": scale}
+    given |= {"train.kimg": kimg, "train.minutes": minutes, "train.seed": seed}
     file = from_file(Path(config)) if config else {}
     stack: list[Layer] = [("the run", base.model_dump())] if base else []
     stack += [(str(config), file), ("settings", nested(settings or {})), ("arguments", nested(given)), *layers]
-    resolved = resolve(family or str(file.get("family", BASELINE)), stack)
+    resolved = resolve(family or str(file.get("family", BASELINE)), stack).settled()
     return told_classes(resolved) if conditional else resolved
 
 
@@ -452,11 +534,9 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     return directory
 
 
-def prepare(
-    run: RunDir, config: Config, dataset: Dataset, reference: Reference | None, began: float, allow_drift: bool
-) -> dict[str, Any]:
+def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift: bool) -> dict[str, Any]:
     """The content of the run's meta.json: its length, that it began with or a new one, its data, where it began."""
-    meta = run.meta()
+    meta, dataset = run.meta(), judge.dataset
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
         return meta | length(planned(run, config)) | told(dataset)
@@ -464,7 +544,7 @@ def prepare(
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
         fakes = count_of_fakes(dataset)
-        plan = plan_run(config, dataset, runtime, reference, fakes, began + 60 * (config.train.minutes or 0) - reserve)
+        plan = plan_run(config, dataset, runtime, judge, fakes, began + 60 * (config.train.minutes or 0) - reserve)
     return begun(plan, dataset, runtime)
 
 
@@ -575,6 +655,7 @@ def conclude(run: Run, dataset: Dataset) -> None:
         save_plot(rows, run.path / "losses.png", run.path.name)
     picture_plane(run, dataset)
     scores = run.measured(dataset)
+    pairs = pair_scores(run.player, dataset, MOST_PAIRS)
     seconds = rows[-1]["seconds"]
     run.dir.write(
         "result.json",
@@ -585,5 +666,6 @@ def conclude(run: Run, dataset: Dataset) -> None:
             "seconds": seconds,
             "images_per_second": round(rows[-1]["images"] / max(seconds, 1e-9), 1),
             "scores": scores.to_json()["scores"],
-        },
+        }
+        | ({} if pairs is None else {"pairs": pairs.to_json()}),
     )

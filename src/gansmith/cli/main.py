@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import gansmith
-from gansmith.cli import config, data, runs
+from gansmith.cli import config, data, images, runs
 from gansmith.core.errors import GansmithError
 
 app = typer.Typer(
@@ -25,6 +25,10 @@ app = typer.Typer(
 )
 app.command("train")(runs.train)
 app.command("sample")(runs.sample)
+app.command("draw")(images.draw)
+app.command("translate")(images.translate)
+app.command("upscale")(images.upscale)
+app.command("restore")(images.restore)
 app.command("evaluate")(runs.evaluate)
 app.command("demo")(runs.demo)
 app.command("families")(config.families)

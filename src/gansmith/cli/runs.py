@@ -33,12 +33,25 @@ def train(
             rich_help_panel="Data",
         ),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="What those images are to become, for cyclegan (any) and pix2pix (each its own, by the same name). "
+            "Default: trainA and trainB in --data, or its images' right halves.",
+            rich_help_panel="Data",
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(help="For srgan: 2, 3 or 4 times larger, or 1: take damage back.", rich_help_panel="Data"),
+    ] = None,
     resolution: Annotated[
         int | None,
         typer.Option(help="Side the networks see, a power of two. Default: fits the data.", rich_help_panel="Data"),
     ] = None,
     fit: Annotated[
-        str | None, typer.Option(help="auto, crop, pad or stretch images to a square.", rich_help_panel="Data")
+        str | None,
+        typer.Option(help="auto, crop, pad or stretch images to a square, or tiles of them.", rich_help_panel="Data"),
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="1 grey, 3 RGB, 4 RGBA. Default: what the data has.", rich_help_panel="Data")
@@ -104,6 +117,14 @@ def train(
         gansmith train dcgan --data builtin:emoji --kimg 500 --run-dir runs/emoji
 
         gansmith train dcgan --data photos/ --set loss=hinge --set penalty.r1=1 --set d_norm=none
+
+        gansmith train cyclegan --data summer/ --to winter/ --minutes 40
+
+        gansmith train pix2pix --data lines/ --to coloured/ --minutes 20
+
+        gansmith train srgan --data photos/ --scale 4 --minutes 40
+
+        gansmith train stackgan --data captioned/ --minutes 40
     """
     from gansmith.apps.configure import from_flag, nested
     from gansmith.apps.preview import preview
@@ -111,7 +132,7 @@ def train(
 
     flags = nested({"data.resolution": resolution, "data.fit": fit, "data.channels": channels})
     layers = [("flags", flags), *((f"--set {text}", from_flag(text)) for text in set_ or [])]
-    asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "seed": seed, "config": config}
+    asked: dict[str, Any] = {"to": to, "scale": scale, "kimg": kimg, "minutes": minutes, "seed": seed, "config": config}
     asked |= {"layers": layers, "conditional": conditional}
     if dry_run:
         record = preview(family, data, **asked)
@@ -122,6 +143,7 @@ def train(
         show.as_json(run.result)
         return
     show.scores(run.result)
+    show.pairs(run.result)
     tell_pictures(run.path)
 
 

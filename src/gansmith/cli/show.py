@@ -44,6 +44,20 @@ def scores(record: dict[str, Any]) -> None:
             print(f"warning: {warning}")
 
 
+def pairs(record: dict[str, Any]) -> None:
+    """How near held-out images came to their targets, and how near they were; nothing where there are no pairs."""
+    found = record.get("pairs")
+    if not found:
+        return
+    rows = []
+    for name, better in (("psnr", "higher"), ("ssim", "higher"), ("perceptual", "lower")):
+        if found.get(name) is not None:
+            rows.append(
+                [name, number(found[name]), number(found[f"{name}_sd"]), number(found.get(f"source_{name}")), better]
+            )
+    table(f"{found['n']} held-out pairs", ["score", "mean", "sd", "source", "better"], rows)
+
+
 def game(family: Description) -> None:
     """A family's game, as tables one below the other."""
     print(f"{family.name} ({family.paper}), {family.kind}: {family.summary}\nbuilt for {family.size}\n")

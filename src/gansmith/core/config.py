@@ -6,7 +6,7 @@ A family's own settings are a subclass of `Config` in its recipe. The whole reso
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,8 +33,18 @@ class DataConfig(Settings):
     """builtin:fashion, builtin:emoji, a folder, zip, tar, IDX, .npy/.npz file, fashion-mnist, or hf:NAME"""
     resolution: int | None = Field(None, ge=8, le=1024)
     """side of the square the networks see, a power of two; by default fitted to the data (28 becomes 32), at most 64"""
-    fit: Literal["auto", "crop", "pad", "stretch"] = "auto"
-    """how an image becomes a square: auto pads what is slightly smaller than the square and crops the rest"""
+    to: str | None = None
+    """the images that those of `source` are to become, for families that translate; by default trainA and trainB in
+    `source`, or else the right halves of its images"""
+    targets: Literal["none", "unpaired", "paired"] = "none"
+    """whether images are to become others: of another kind, or each its own by the same name; a family says which"""
+    captions: bool = False
+    """whether every image must have a caption, in metadata.csv or metadata.jsonl; a family says whether"""
+    fit: Literal["auto", "crop", "pad", "stretch", "tiles"] = "auto"
+    """how an image becomes a square: auto pads what is slightly smaller than the square and crops the rest; tiles cuts
+    it up, as large as it is, into at most `tiles` squares"""
+    tiles: int = Field(100, ge=1)
+    """with fit=tiles: most squares that an image is cut into; flat ones are left out"""
     channels: Literal[1, 3, 4] | None = None
     """1 grey, 3 RGB, 4 RGBA; by default 1 if every image is grey, else 3 (transparency is put on white)"""
     holdout: float = Field(0.1, ge=0.0, le=0.5)
@@ -118,6 +128,10 @@ class Config(Settings):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     ema: EmaConfig = EmaConfig()
+
+    def settled(self) -> Self:
+        """The settings with what they leave to the machine decided."""
+        return self
 
     @property
     def optimisers(self) -> dict[str, OptimConfig]:

@@ -5,7 +5,7 @@ A family of GANs is a `Game` made of these records. `gansmith.training.step.play
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,10 +26,15 @@ class Batch:
     Attributes:
         images: (N, C, R, R) in [-1, 1], channels last in memory.
         labels: (N,) int64, or None where the data has no classes.
+        targets: (N, C', R, R) in [-1, 1], what the images are to become: of each its own where data are paired, else
+            any; or None.
+        texts: (N, ...) the images' captions, as the game's `Reader` reads them; or None.
     """
 
     images: Tensor
     labels: Tensor | None = None
+    targets: Tensor | None = None
+    texts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,10 +125,15 @@ class Request:
         truncation: 1 samples as trained; towards 0, latents shrink to the mean: fewer kinds, better ones
             (the truncation trick, Brock 2019, in the form of Karras 2019, app. B).
         labels: (N,) int64 classes, for a conditional game.
+        sources: (N, C, R, R) in [-1, 1], for a game that makes images of images; until it comes to the sampler, as
+            data are packed: uint8 (N, R, R, C).
+        texts: (N, ...) captions as the game's `Reader` reads them, for a game that draws what is said.
     """
 
     truncation: float = 1.0
     labels: Tensor | None = None
+    sources: Tensor | None = None
+    texts: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -133,12 +143,52 @@ class Sampler:
     Attributes:
         latents: (n, generator) -> (n, ...) on the CPU, so that a seed means the same on every device.
         images: (nets, latents, clock, request) -> (n, C, R, R) in [-1, 1]; nets in eval mode.
-        truncates: whether truncation means anything; not where latents are normalised.
+        truncates: whether truncation means anything; not where latents are normalised, or there are none.
     """
 
     latents: Callable[[int, torch.Generator], Tensor]
     images: Callable[[Nets, Tensor, Clock, Request], Tensor]
     truncates: bool = True
+
+
+Mapped = Callable[[Nets, Tensor], Tensor]
+"""(nets in eval mode, images (N, C, h, w) in [-1, 1]) -> images (N, C', s h, s w) in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Translator:
+    """How a game makes images of images of any size.
+
+    Attributes:
+        ways: by the name of what comes out, the first being what samples are; `A` and `B` between two domains.
+        channels: of what goes in and what comes out, by the same names.
+        scale: how many times larger what comes out is.
+        multiple: height and width of what goes in must be multiples of this.
+        reach: from how far away pixels that go in act on one that comes out, but for what norms make of the whole.
+        columns: (nets, images, targets of their own or None) -> what to show of them side by side, each (N, C', R, R).
+        given: (images of the data) -> what goes in, where that is made of them: a degradation, as it is measured by.
+    """
+
+    ways: Mapping[str, Mapped]
+    channels: Mapping[str, tuple[int, int]]
+    columns: Callable[[Nets, Tensor, Tensor | None], tuple[Tensor, ...]]
+    scale: int = 1
+    multiple: int = 1
+    reach: int = 0
+    given: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a game takes texts in.
+
+    Attributes:
+        name: of the way.
+        read: N texts -> (N, ...) on the CPU; the same for the same text on every machine.
+    """
+
+    name: str
+    read: Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -190,6 +240,8 @@ class Game:
         conditional: whether the sampler heeds the labels of a request.
         autoencoder: how it encodes images, where it does.
         styles: how its images can be edited, where they are made of styles.
+        translator: how it makes images of images, where it does; samples then are of the data's.
+        reader: how it reads captions, where it draws what they say.
     """
 
     nets: nn.ModuleDict
@@ -201,6 +253,8 @@ class Game:
     conditional: bool = False
     autoencoder: Autoencoder | None = None
     styles: Styles | None = None
+    translator: Translator | None = None
+    reader: Reader | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(stage.moves for stage in self.stages):

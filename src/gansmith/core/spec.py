@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+_LISTS = ("classes", "words", "captions")
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -16,6 +18,10 @@ class Spec:
         height, width: size of the picture inside that square, centred; samples are cropped to it. A 28x28 image
             padded to 32x32 has `resolution` 32 and `height`, `width` 28.
         classes: names of the labels, in order of their number; empty where there are none.
+        target_channels: of the images that these are to become; 0 where there are none such.
+        paired: whether every image has a target of its own; else targets are any images of another kind.
+        words: of the captions to train on, the most frequent first; empty where there are none.
+        captions: some of these captions, to sample from where no others are at hand.
     """
 
     resolution: int
@@ -23,13 +29,17 @@ class Spec:
     height: int
     width: int
     classes: tuple[str, ...] = ()
+    target_channels: int = 0
+    paired: bool = False
+    words: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"classes": list(self.classes)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in _LISTS}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Spec:
-        return cls(**(record | {"classes": tuple(record["classes"])}))
+        return cls(**(record | {name: tuple(record[name]) for name in _LISTS if name in record}))
 
     @property
     def window(self) -> tuple[slice, slice]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 SplitName = Literal["train", "heldout"]
+Half = Literal["left", "right"]
 Raw = Path | bytes | np.ndarray
 """An image not decoded yet: a file, a file's content, or pixels, uint8 (H, W) or (H, W, C)."""
 
@@ -25,6 +26,8 @@ class Entry:
         label: name of its class.
         caption: what its metadata say of it.
         split: given by the source, or None to have it chosen.
+        half: which half of what is read this image is, where two lie side by side; of the image as seen, upright.
+        partner: the image that this one is to become, where data are paired; all images of a listing have one, or none.
     """
 
     name: str
@@ -32,6 +35,13 @@ class Entry:
     label: str | None = None
     caption: str | None = None
     split: SplitName | None = None
+    half: Half | None = None
+    partner: Entry | None = None
+
+    @property
+    def parts(self) -> tuple[Entry, ...]:
+        """The image, and its partner where it has one."""
+        return (self,) if self.partner is None else (self, self.partner)
 
 
 @dataclass(frozen=True)

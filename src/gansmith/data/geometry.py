@@ -12,8 +12,8 @@ from PIL import Image
 
 from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError
-from gansmith.data.entries import Raw
-from gansmith.data.picture import open_image, to_eight_bit, upright
+from gansmith.data.entries import Half, Raw
+from gansmith.data.picture import load_image
 
 SMALLEST, LARGEST = 16, 64
 """Bounds of a resolution that nobody asked for: what a laptop's CPU trains in minutes."""
@@ -28,12 +28,12 @@ class Geometry:
 
     Attributes:
         resolution: side of the square, pixels.
-        fit: `keep` pads without resampling; `crop`, `pad` and `stretch` resample.
+        fit: `keep` pads without resampling; `crop`, `pad` and `stretch` resample; `tiles` are many squares, cut out.
         channels: 1, 3 or 4.
     """
 
     resolution: int
-    fit: Literal["keep", "crop", "pad", "stretch"]
+    fit: Literal["keep", "crop", "pad", "stretch", "tiles"]
     channels: int
 
 
@@ -60,6 +60,8 @@ def choose_geometry(sizes: Sequence[tuple[int, int]], all_grey: bool, config: Da
     if resolution is not None:
         check_resolution(resolution)
     channels = config.channels or (1 if all_grey else 3)
+    if config.fit == "tiles":
+        return Geometry(resolution or LARGEST, "tiles", channels)
     if config.fit in ("auto", "pad") and len(set(sizes)) == 1:
         side = max(sizes[0])
         square = resolution or _power_above(side)
@@ -85,15 +87,10 @@ def _default_resolution(sizes: Sequence[tuple[int, int]]) -> int:
     return min(max(1 << (median.bit_length() - 1), SMALLEST), LARGEST)
 
 
-def load_square(raw: Raw, geometry: Geometry) -> Square:
-    """Decode an image and make it a square. Raises one of `picture.BROKEN` if it cannot be decoded."""
-    with open_image(raw) as image:
-        if not isinstance(raw, np.ndarray):
-            # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still enough to resample from.
-            least = round(geometry.resolution * _GAP)
-            image.draft(None, (least, least))
-            image = upright(image)
-        return to_square(to_eight_bit(image, geometry.channels), geometry)
+def load_square(raw: Raw, geometry: Geometry, half: Half | None = None) -> Square:
+    """Decode an image, or `half` of it, and make it a square. Raises one of `picture.BROKEN` if that cannot be done."""
+    # A JPEG is decoded at a part of its size where that is still enough to resample from.
+    return to_square(load_image(raw, geometry.channels, half, round(geometry.resolution * _GAP)), geometry)
 
 
 def to_square(image: Image.Image, geometry: Geometry) -> Square:

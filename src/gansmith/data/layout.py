@@ -14,7 +14,7 @@ from gansmith.data.metadata import Row, is_table, read_table
 _SUFFIXES = """.apng .avif .bmp .dib .gif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png .pnm .ppm .sgi
     .tga .tif .tiff .webp"""
 IMAGES = frozenset(_SUFFIXES.split())
-_SPLITS: dict[str, SplitName] = {
+SPLITS: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing", "val", "valid", "validation", "heldout"), "heldout"),
 }
@@ -70,7 +70,7 @@ def lay_out(names: Sequence[str], tables: Mapping[str, bytes]) -> list[Place]:
         DataError: a table is unreadable, describes no image that is here, or leaves one out.
     """
     folders = [PurePosixPath(name).parts[:-1] for name in names]
-    shared = _shared(folders)
+    shared = shared_folders(folders)
     folders = [folder[shared:] for folder in folders]
     splits = _splits(folders)
     if splits:
@@ -90,7 +90,7 @@ def lay_out(names: Sequence[str], tables: Mapping[str, bytes]) -> list[Place]:
     ]
 
 
-def _shared(folders: Sequence[tuple[str, ...]]) -> int:
+def shared_folders(folders: Sequence[tuple[str, ...]]) -> int:
     """How many leading folders all images have in common."""
     first, last = min(folders), max(folders)
     pairs = zip(first, last, strict=False)
@@ -100,9 +100,9 @@ def _shared(folders: Sequence[tuple[str, ...]]) -> int:
 def _splits(folders: Sequence[tuple[str, ...]]) -> list[SplitName] | None:
     """The split of every image, if the top folders are names of splits, both kinds and nothing else."""
     tops = {folder[0].lower() if folder else "" for folder in folders}
-    if {_SPLITS.get(top) for top in tops} != {"train", "heldout"}:
+    if {SPLITS.get(top) for top in tops} != {"train", "heldout"}:
         return None
-    return [_SPLITS[folder[0].lower()] for folder in folders]
+    return [SPLITS[folder[0].lower()] for folder in folders]
 
 
 def _described(names: Sequence[str], tables: Mapping[str, bytes]) -> dict[str, Row]:

@@ -5,6 +5,7 @@ A `file_name` column is needed; `text` or `caption` is the caption, `label` the 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -16,6 +17,7 @@ from typing import Any
 from gansmith.core.errors import DataError
 
 _CAPTIONS = ("text", "caption")
+_MEND = "save it as UTF-8 (in Excel: CSV UTF-8)"
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ def read_table(name: str, content: bytes) -> list[Row]:
     Raises:
         DataError: it is not UTF-8, not CSV or JSON lines, or has no `file_name`; names the table and line.
     """
+    # Without a byte order mark, UTF-16 of a Latin script passes for UTF-8 with every other character NUL.
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        raise DataError(f"{name}: UTF-16, not UTF-8; {_MEND}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        raise DataError(f"{name}: not UTF-8 at byte {error.start}; {_MEND}") from None
     records = _csv_records if name.lower().endswith(".csv") else _json_records
     return [_row(f"{name}: line {line}", record) for line, record in records(name, text)]
 

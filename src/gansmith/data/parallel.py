@@ -9,17 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-_WINDOW, _TASK = 512, 16
+WINDOW, _TASK = 512, 16
 """Items under way at once, which bounds memory, and in one task, which spreads the cost of handing it to a thread."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], doing: str) -> Iterator[Result]:
-    """Results of `work` in the order of `items`; `doing` says on the progress bar what it is."""
-    tasks = [items[i : i + _TASK] for i in range(0, len(items), _TASK)]
-    step = _WINDOW // _TASK
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, _progress(doing, len(items)) as advance:
+def in_parallel(
+    work: Callable[[Item], Result], items: Sequence[Item], doing: str, window: int = WINDOW
+) -> Iterator[Result]:
+    """Results of `work` in the order of `items`.
+
+    Args:
+        doing: says on the progress bar what it is.
+        window: items under way at once; fewer where a result is large.
+    """
+    threads = min(8, os.cpu_count() or 1)
+    length = min(_TASK, max(1, window // threads))
+    tasks = [items[i : i + length] for i in range(0, len(items), length)]
+    step = max(1, window // length)
+    with ThreadPoolExecutor(threads) as pool, _progress(doing, len(items)) as advance:
         for start in range(0, len(tasks), step):
             for results in pool.map(lambda task: [work(item) for item in task], tasks[start : start + step]):
                 yield from results

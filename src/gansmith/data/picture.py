@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from PIL import Image, ImageOps
 
-from gansmith.data.entries import Raw
+from gansmith.data.entries import Half, Raw
 
 # All that Pillow's decoders, and the archives around them, were seen to raise on a broken file. `Warning` is for
 # programs that run with warnings as errors.
@@ -61,6 +61,29 @@ def upright(image: Image.Image) -> Image.Image:
     """Rotate as its EXIF data say."""
     ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def load_image(raw: Raw, channels: int, half: Half | None = None, least: int | None = None) -> Image.Image:
+    """Decode an image as it is seen: upright, 8-bit, one half of it where two lie side by side.
+
+    Args:
+        channels: 1, 3 or 4.
+        least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size where no side is then shorter than this.
+
+    Raises:
+        One of `BROKEN`: it cannot be decoded.
+    """
+    with open_image(raw) as image:
+        if not isinstance(raw, np.ndarray):
+            # Reduced, the middle of two images side by side may lie within a pixel.
+            if least and half is None:
+                image.draft(None, (least, least))
+            image = upright(image)
+        if half:
+            middle = image.width // 2
+            image = image.crop((0, 0, middle, image.height) if half == "left" else (middle, 0, *image.size))
+        image.load()
+        return to_eight_bit(image, channels)
 
 
 def to_eight_bit(image: Image.Image, channels: int) -> Image.Image:

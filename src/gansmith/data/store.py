@@ -1,9 +1,10 @@
 """Images decoded once into a packed file, and opened from there.
 
-A cache entry is a folder ``<cache>/data/<fingerprint>/`` of two files:
+A cache entry is a folder ``<cache>/data/<fingerprint>/`` of files:
 
 - ``images.u8``: uint8, row after row, the training images first; no header, so it is mapped as it is
-- ``index.json``: their shape, labels and captions, and checks of both files
+- ``targets.u8``: where data are paired, what these are to become, in the same order
+- ``index.json``: their shape, labels and captions, and a check of all files
 
 It is written aside and renamed into place, so that it is whole or absent, and whoever comes first wins.
 """
@@ -17,7 +18,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from gansmith.core.spec import Spec
 
 FORMAT = 1
 """Part of every fingerprint: raise it when packed data would come out otherwise."""
+FILES = "images.u8", "targets.u8"
+"""Of the images, and of their partners."""
 _SAMPLED, _BLOCK = 64, 4096
 _STALE = 24 * 3600.0
 log = logging.getLogger("gansmith")
@@ -49,16 +52,19 @@ class Index:
     skipped: list[str]
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        side = self.spec.resolution
-        return self.train + self.heldout, side, side, self.spec.channels
+    def shapes(self) -> dict[str, tuple[int, int, int, int]]:
+        """Of the array in every file."""
+        channels = [self.spec.channels, self.spec.target_channels] if self.spec.paired else [self.spec.channels]
+        count, side = self.train + self.heldout, self.spec.resolution
+        return {file: (count, side, side, number) for file, number in zip(FILES, channels, strict=False)}
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Packed data: read-only images, uint8 (N, R, R, C), and what they are."""
+    """Packed data, read-only: `images`, uint8 (N, R, R, C), what they are, and of paired data `targets`, as many."""
 
     images: np.ndarray
+    targets: np.ndarray | None
     index: Index
 
 
@@ -73,7 +79,7 @@ def open_packed(key: str, pack: Callable[[Path], Index]) -> Packed:
 
     Args:
         key: its fingerprint.
-        pack: writes ``images.u8`` into the folder that it is given, and returns the index.
+        pack: writes the images' files into the folder that it is given, and returns the index.
 
     Raises:
         GansmithError: the cache folder cannot be written.
@@ -117,11 +123,11 @@ def _sweep(parent: Path) -> None:
 
 
 def _write_index(aside: Path, index: Index) -> None:
-    images = aside / "images.u8"
-    with images.open("rb+") as file:
-        os.fsync(file.fileno())
+    for name in index.shapes:
+        with (aside / name).open("rb+") as file:
+            os.fsync(file.fileno())
     record = asdict(index) | {"spec": index.spec.to_json()}
-    write_json(aside / "index.json", {"check": _check(record, images), "index": record})
+    write_json(aside / "index.json", {"check": _check(record, aside, index.shapes), "index": record})
 
 
 def _install(aside: Path, folder: Path) -> None:
@@ -140,10 +146,11 @@ def _read(folder: Path) -> Packed | None:
     try:
         content = json.loads((folder / "index.json").read_bytes())
         record = content["index"]
-        if content["check"] != _check(record, folder / "images.u8"):
-            raise ValueError("its check differs")
         index = Index(**(record | {"spec": Spec.from_json(record["spec"])}))
-        return Packed(np.memmap(folder / "images.u8", np.uint8, "r", shape=index.shape), index)
+        if content["check"] != _check(record, folder, index.shapes):
+            raise ValueError("its check differs")
+        maps = [np.memmap(folder / name, np.uint8, "r", shape=shape) for name, shape in index.shapes.items()]
+        return Packed(maps[0], maps[1] if index.spec.paired else None, index)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -151,16 +158,17 @@ def _read(folder: Path) -> Packed | None:
         return None
 
 
-def _check(record: dict[str, Any], images: Path) -> str:
-    """A digest of the index, and of the images' size and 64 blocks spread over them.
+def _check(record: dict[str, Any], folder: Path, names: Iterable[str]) -> str:
+    """A digest of the index, and of each file's size and 64 blocks spread over it.
 
     Reading all would make the second start slow; a cut, or blocks never written before a crash, shows in the sample.
     """
     digest = hashlib.blake2b(json.dumps(record).encode(), digest_size=16)
-    size = images.stat().st_size
-    digest.update(str(size).encode())
-    with images.open("rb") as file:
-        for i in range(_SAMPLED):
-            file.seek(max(size - _BLOCK, 0) * i // (_SAMPLED - 1))
-            digest.update(file.read(_BLOCK))
+    for name in names:
+        size = (folder / name).stat().st_size
+        digest.update(str(size).encode())
+        with (folder / name).open("rb") as file:
+            for i in range(_SAMPLED):
+                file.seek(max(size - _BLOCK, 0) * i // (_SAMPLED - 1))
+                digest.update(file.read(_BLOCK))
     return digest.hexdigest()

@@ -1,6 +1,6 @@
-"""What an autoencoder pays for what it did not give back.
+"""What is paid for an image that is not the one meant, and for a code that is not the prior's.
 
-An adversarial autoencoder has one such term beside its adversarial ones (Makhzani et al. 2016, "Adversarial
+An adversarial autoencoder has a term of the first kind beside its adversarial ones (Makhzani et al. 2016, "Adversarial
 Autoencoders", sec. 2: the reconstruction phase).
 """
 
@@ -47,6 +47,26 @@ def mse(output: Tensor, target: Tensor) -> Tensor:
     return _difference(output, target).square().mean()
 
 
+def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """E KL( N(mean, diag exp(logvar)) || N(0, I) ) / D = E(mean² + exp(logvar) - 1 - logvar) / 2.
+
+    Zhang et al. 2017, "StackGAN", eq. 2, averaged over the batch and, so that its weight need not follow the width of
+    the codes, over their D numbers.
+
+    Args:
+        mean, logvar: (N, D), of the codes' distribution; `logvar` is the logarithm of the variance.
+
+    Returns:
+        A scalar >= 0, in fp32 or better.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    mean, logvar = _precise(mean, logvar)
+    # Near v = 0, where training begins, exp(v) - 1 would lose the digits of v.
+    return (mean.square() + logvar.expm1() - logvar).mean() / 2
+
+
 RECONSTRUCTIONS: dict[str, Reconstruction] = {"l1": l1, "mse": mse}
 
 
@@ -60,7 +80,13 @@ def reconstruction_named(name: str) -> Reconstruction:
 
 
 def _difference(output: Tensor, target: Tensor) -> Tensor:
-    if output.shape != target.shape:
-        raise ValueError(f"output and target differ in shape: {tuple(output.shape)}, {tuple(target.shape)}")
-    precise = torch.promote_types(output.dtype, torch.float32)
-    return output.to(precise) - target.to(precise)
+    output, target = _precise(output, target)
+    return output - target
+
+
+def _precise(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors of one shape in fp32 or better."""
+    if first.shape != second.shape:
+        raise ValueError(f"the shapes differ: {tuple(first.shape)}, {tuple(second.shape)}")
+    precise = torch.promote_types(first.dtype, torch.float32)
+    return first.to(precise), second.to(precise)

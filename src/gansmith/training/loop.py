@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gansmith.core.clock import Clock, Plan
@@ -26,18 +27,19 @@ from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, DataError, Diverged, Stopped
 from gansmith.core.paths import sweep
 from gansmith.data import Dataset
-from gansmith.metrics import LEAST, Reference
+from gansmith.metrics import LEAST
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
+from gansmith.training.judge import BEST_BY, Judge
 from gansmith.training.observers import Row, Watchers
-from gansmith.training.pictures import grid, save_picture
+from gansmith.training.pictures import grid, save_picture, side_by_side
 from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime, mixed_seed, own_randomness
-from gansmith.training.session import Session, like
+from gansmith.training.session import Session, first_images
 
 log = logging.getLogger("gansmith")
 
 FIXED_LATENTS = 64
-QUICK_SAMPLES = 1000
+FIXED_IMAGES = 16
 HEARTBEAT_SECONDS = 20.0
 BARE_STEPS = 0.9
 """Share of a run's time that would do for its steps at the speed of its first seconds: rows, TensorBoard and
@@ -95,8 +97,8 @@ class Tally:
 class Trainer:
     """Plays a session to its end, and keeps the run directory."""
 
-    def __init__(self, run: RunDir, session: Session, plan: Plan, reference: Reference | None):
-        self.run, self.session, self.plan, self.reference = run, session, plan, reference
+    def __init__(self, run: RunDir, session: Session, plan: Plan, judge: Judge):
+        self.run, self.session, self.plan, self.judge = run, session, plan, judge
         self.train = session.config.train
         self.tally = Tally()
         self.began, self.began_images = time.monotonic(), session.clock.images
@@ -124,16 +126,17 @@ class Trainer:
         """What is due after a step."""
         now = self.session.clock
         quick: dict[str, float] = {}
-        if self.reference and crossed(before, now, self.train.evaluations):
-            quick = {"quick/frechet": self.score(self.reference)}
+        if crossed(before, now, self.train.evaluations):
+            quick = self.judge.quick(self.session, self.train.seed)
         if quick or crossed(before, now, ROWS) or now.finished:
             watchers.row(now, self.row() | quick)
         if crossed(before, now, self.train.frames, 0.5):
             self.frame(watchers)
         # The row and the frame of a step come before its checkpoint: a run that is killed in between plays it again.
-        best = quick.get("quick/frechet", math.inf) < float(self.best.get("frechet", math.inf))
+        by = next((name for name in BEST_BY if f"quick/{name}" in quick), BEST_BY[-1])
+        best = quick.get(f"quick/{by}", math.inf) < float(self.best.get(by, math.inf))
         if best:
-            self.best = {"frechet": quick["quick/frechet"], "checkpoint": name_of(now.step)}
+            self.best = {by: quick[f"quick/{by}"], "checkpoint": name_of(now.step)}
             self.run.write("checkpoints/best.json", self.best)
         if best or time.monotonic() - self.saved > self.train.checkpoint_seconds:
             self.save("running")
@@ -157,16 +160,10 @@ class Trainer:
         }
 
     def frame(self, watchers: Watchers) -> None:
-        """A grid of the fixed latents."""
+        """A picture of what the nets make now."""
         path = self.run.samples / f"{self.session.clock.images:010d}.png"
-        images = self.session.sample(FIXED_LATENTS, mixed_seed(self.train.seed, FIXED_LATENTS))
-        save_picture(grid(images.numpy()), path)
+        save_picture(picture(self.session, self.judge.dataset), path)
         watchers.frame(self.session.clock, path)
-
-    def score(self, reference: Reference) -> float:
-        """The quick Fréchet distance; the best so far gets a checkpoint that is kept."""
-        asked = like(self.session.feed.split, QUICK_SAMPLES, self.train.seed)
-        return reference.frechet(self.session.sample(QUICK_SAMPLES, self.train.seed, asked).numpy())
 
     def save(self, state: str) -> Path:
         """Writes a checkpoint, drops old ones, and says in status.json how the run stands."""
@@ -200,13 +197,22 @@ class Trainer:
         )
 
 
-def plan_run(
-    config: Config, dataset: Dataset, runtime: Runtime, reference: Reference | None, fakes: int, deadline: float
-) -> Plan:
+def picture(session: Session, dataset: Dataset) -> Image.Image:
+    """A grid of the fixed latents; of a translator, fixed images with what it makes of them."""
+    seed = session.config.train.seed
+    if session.game.translator is None:
+        return grid(session.sample(FIXED_LATENTS, mixed_seed(seed, FIXED_LATENTS)).numpy())
+    pairs = dataset.pairs
+    images = first_images(dataset, FIXED_IMAGES) if pairs is None else pairs.sources[:FIXED_IMAGES]
+    shown = session.columns(images, None if pairs is None else pairs.targets[:FIXED_IMAGES])
+    return side_by_side(shown)
+
+
+def plan_run(config: Config, dataset: Dataset, runtime: Runtime, judge: Judge, fakes: int, deadline: float) -> Plan:
     """The length of a new run: as asked, or as many images as fit between now and `deadline`.
 
     Args:
-        reference: for the quick scores, which take time too.
+        judge: of the quick scores, which take time too.
         fakes: samples that will be made at the end.
         deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
 
@@ -220,18 +226,17 @@ def plan_run(
     if config.train.minutes is None:
         return Plan.of(config.train.images, session.shares)
     seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
-    left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, reference, fakes))
+    left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, judge, fakes))
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
 
 
-def pauses(session: Session, reference: Reference | None, fakes: int) -> float:
+def pauses(session: Session, judge: Judge, fakes: int) -> float:
     """Seconds that a run's frames and quick scores and its last samples will take, from one of each."""
-    session.sample(FIXED_LATENTS, 0)  # the first one is slower
+    picture(session, judge.dataset)  # the first one is slower
     began = time.monotonic()
-    grid(session.sample(FIXED_LATENTS, 0).numpy()).save(io.BytesIO(), "PNG")
+    picture(session, judge.dataset).save(io.BytesIO(), "PNG")
     framed = time.monotonic()
-    if reference:
-        reference.frechet(session.sample(QUICK_SAMPLES, 0).numpy())
+    judge.quick(session, 0)
     scored = time.monotonic()
     train = session.config.train
     return (
@@ -260,9 +265,7 @@ def measure(session: Session, budget: float) -> float:
     return float(np.average(costs, weights=weights))
 
 
-def play_run(
-    run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], reference: Reference | None, quiet: bool
-) -> None:
+def play_run(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], judge: Judge, quiet: bool) -> None:
     """Trains in `run` from its newest good checkpoint, or from the start, to the end.
 
     Args:
@@ -286,7 +289,7 @@ def play_run(
             run.write_config(config)
             run.samples.mkdir(parents=True, exist_ok=True)
             with Watchers(run, session.clock, quiet) as watchers:
-                Trainer(run, session, plan, reference).play(watchers, signals)
+                Trainer(run, session, plan, judge).play(watchers, signals)
 
 
 def resume(run: RunDir, session: Session, plan: Plan) -> None:

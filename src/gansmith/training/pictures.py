@@ -14,6 +14,10 @@ from PIL import Image
 from gansmith.core.paths import write_atomic
 
 GAP = 2
+TERMS = (
+    "class", "gp", "r1", "r2", "dragan", "drift", "lecam", "cycle", "identity", "pixels", "perceptual_loss", "kl"
+)  # fmt: skip
+"""What players pay beside the adversarial loss, by the names of the recipes."""
 LARGEST_SIDE = 1024
 
 
@@ -29,6 +33,20 @@ def grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
         top, left = GAP + i // columns * (h + GAP), GAP + i % columns * (w + GAP)
         sheet[top : top + h, left : left + w] = image.repeat(scale, 0).repeat(scale, 1)
     return Image.fromarray(sheet[:, :, 0] if c == 1 else sheet)
+
+
+def side_by_side(columns: Sequence[np.ndarray], groups: int = 2) -> Image.Image:
+    """A contact sheet of columns that belong together, each uint8 (N, H, W, C): every row shows `groups` of them."""
+    coloured = [in_colour(column) for column in columns]
+    return grid(np.stack(coloured, 1).reshape(-1, *coloured[0].shape[1:]), len(columns) * groups)
+
+
+def in_colour(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, C) as RGB, white where they are transparent."""
+    if images.shape[3] == 4:
+        alpha = images[..., 3:].astype(np.float32) / 255
+        return np.rint(images[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -65,11 +83,13 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     panels = [
-        ("loss", _ending(rows, "loss", "class", "gp", "r1", "r2", "dragan", "drift", "lecam")),
+        ("loss", _ending(rows, "loss", *TERMS)),
         ("mean output of D", _ending(rows, "real", "fake")),
         ("critic's estimate of the distance", _ending(rows, "distance")),
         ("ADA's p", _ending(rows, "ada_p")),
-        ("Fréchet distance, 1,000 samples", ["quick/frechet"] if "quick/frechet" in _keys(rows) else []),
+        ("Fréchet distance, 1,000 samples", _ending(rows, "frechet")),
+        ("perceptual distance to held-out targets", _ending(rows, "perceptual")),
+        ("PSNR of held-out pairs, dB", _ending(rows, "psnr")),
     ]
     panels = [(label, keys) for label, keys in panels if keys]
     figure = Figure(figsize=(9, 2.7 * len(panels)), layout="constrained")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Nets, Request
 from gansmith.core.spec import Spec
-from gansmith.data import Split
+from gansmith.data import Dataset, Split
 from gansmith.recipes import build
 from gansmith.training.ema import Ema
 from gansmith.training.feed import Feed
@@ -27,12 +26,6 @@ from gansmith.training.step import play_step
 AS_TRAINED = Request()
 LATENT_BLOCK = 256
 """Latents come from a generator of their own per block, so that more samples of a seed begin with the fewer."""
-
-
-def like(data: Split, n: int, seed: int) -> Request:
-    """What asks for n samples of classes as frequent as those of the data, where it has any."""
-    labels = data.labels_in_proportion(n, seed)
-    return AS_TRAINED if labels is None else replace(AS_TRAINED, labels=torch.from_numpy(labels))
 
 
 class Player:
@@ -72,9 +65,26 @@ class Player:
         """The classes of n samples where none are asked for: all in turn, (n,) int64; None where there are none."""
         return torch.arange(n) % len(self.spec.classes) if self.spec.classes else None
 
+    def asked(self, data: Dataset, n: int, seed: int) -> Request:
+        """What asks for n samples like the data: of classes as frequent; of held-out images and captions first, then
+        of training ones, captions again and again, but each image once."""
+        labels = data.train.labels_in_proportion(n, seed)
+        return Request(
+            labels=None if labels is None else torch.from_numpy(labels),
+            sources=torch.from_numpy(first_images(data, n)) if self.game.translator else None,
+            texts=self.read([*(data.heldout.captions or ()), *(data.train.captions or ())], n),
+        )
+
+    def read(self, captions: Sequence[str], n: int) -> Tensor | None:
+        """Captions (n, ...) as the game reads them, all in turn; None where it reads none."""
+        if self.game.reader is None or not captions:
+            return None
+        return self.game.reader.read([captions[i % len(captions)] for i in range(n)])
+
     @torch.inference_mode()
     def sample(self, n: int, seed: int, request: Request = AS_TRAINED, batch: int = 64) -> Tensor:
-        """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size."""
+        """Images of the averaged nets in eval mode: uint8 (n, H, W, C) on the CPU, at the data's own size; of a game
+        that makes images of images at most as many as are given."""
         make = self.game.sampler.images
         with self.evaluated() as nets:
             parts = self.requests(n, seed, request, batch)
@@ -83,9 +93,52 @@ class Player:
     def requests(self, n: int, seed: int, request: Request, batch: int) -> Iterator[tuple[Tensor, Request]]:
         """Latents and what is asked of them, on the device, batch by batch."""
         labels = request.labels if request.labels is not None else self.labels(n)
+        texts = request.texts if request.texts is not None else self.read(self.spec.captions, n)
+        sources = request.sources if request.sources is not None else self.sources(n)
+        n = n if sources is None else min(n, len(sources))
+        device = self.runtime.device
         for i, part in enumerate(self.latents(n, seed).split(batch)):
-            told = labels[i * batch : i * batch + len(part)].to(self.runtime.device) if labels is not None else None
-            yield part.to(self.runtime.device), replace(request, labels=told)
+            rows = slice(i * batch, i * batch + len(part))
+            yield (
+                part.to(device),
+                Request(
+                    request.truncation,
+                    None if labels is None else labels[rows].to(device),
+                    None if sources is None else self.given(self.runtime.images(sources[rows])),
+                    None if texts is None else texts[rows].to(device),
+                ),
+            )
+
+    def sources(self, n: int) -> Tensor | None:
+        """n images to make samples of where none are given, uint8 (n, R, R, C); None where none are needed.
+
+        Raises:
+            ConfigError: the game makes images of images, and has none at hand.
+        """
+        if self.game.translator is not None:
+            raise ConfigError(f"{self.config.family} makes images of images: gansmith translate, upscale or restore")
+        return None
+
+    def given(self, images: Tensor) -> Tensor:
+        """What goes into a translator, of images of the data."""
+        translator = self.game.translator
+        return images if translator is None or translator.given is None else translator.given(images)
+
+    @torch.inference_mode()
+    def columns(self, images: np.ndarray, targets: np.ndarray | None, batch: int = 32) -> list[np.ndarray]:
+        """What a translator shows of uint8 images (N, R, R, C), side by side: each uint8 (N, H, W, C')."""
+        assert self.game.translator is not None
+        shown: list[list[Tensor]] = []
+        with self.evaluated() as nets:
+            for start in range(0, len(images), batch):
+                rows = slice(start, start + batch)
+                one, other = (
+                    None if a is None else self.runtime.images(torch.from_numpy(a[rows].copy()))
+                    for a in (images, targets)
+                )
+                assert one is not None
+                shown.append([self.finished(part) for part in self.game.translator.columns(nets, one, other)])
+        return [torch.cat(parts).numpy() for parts in zip(*shown, strict=True)]
 
     def finished(self, images: Tensor) -> Tensor:
         """What nets made, as uint8 (N, H, W, C) on the CPU, at the data's own size."""
@@ -133,6 +186,12 @@ class Player:
                 net.train(was_training[name])
 
 
+def first_images(data: Dataset, n: int) -> np.ndarray:
+    """At most n images of the data, held-out ones first: uint8 (N, R, R, C)."""
+    held = data.heldout.images[:n]
+    return np.concatenate([held, data.train.images[: n - len(held)]])
+
+
 def padded(images: np.ndarray, spec: Spec) -> np.ndarray:
     """uint8 (N, H, W, C) of the data's own size, or of the networks', as the networks see them: (N, R, R, C)."""
     sizes = {(spec.height, spec.width), (spec.resolution, spec.resolution)}
@@ -169,8 +228,14 @@ class Session(Player):
         super().__init__(config, spec, runtime)
         self.game.nets.train()
         self.optims = {name: Optim(player, self.game.nets) for name, player in self.game.players.items()}
-        self.feed = Feed(data, config.train.batch, config.train.seed, runtime)
+        texts = self.read(data.captions or (), len(data))
+        self.feed = Feed(data, config.train.batch, config.train.seed, runtime, texts)
         self.controls = {"ema": self.ema, **self.game.controls}
+
+    def sources(self, n: int) -> Tensor | None:
+        """The first of the images to train on, in turn."""
+        images = self.feed.split.images
+        return torch.from_numpy(images[np.arange(n) % len(images)]) if self.game.translator else None
 
     @property
     def shares(self) -> list[float]:

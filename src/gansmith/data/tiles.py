@@ -1,0 +1,52 @@
+"""`fit=tiles`: squares cut out of an image as large as it is.
+
+An image is cut on a grid without overlap; its squares are numbered row by row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gansmith.data.geometry import Square
+from gansmith.data.split import place_of
+
+_FLAT = 3.0
+"""Least standard deviation of luma, of 255, of a square that is kept: below it are sky, walls and blur."""
+
+
+def count_tiles(size: tuple[int, int], side: int) -> int:
+    """How many squares an image of (width, height) has."""
+    return (size[0] // side) * (size[1] // side)
+
+
+def choose_tiles(image: Image.Image, side: int, most: int, name: str) -> list[int]:
+    """Numbers of the squares to keep, rising: `most` of those that are not flat, or of all where all are flat.
+
+    Which are dropped depends on their own content and on a shuffle by the image's name, not on the other squares.
+    """
+    luma = np.asarray(image.convert("L"))
+    squares = [luma[y : y + side, x : x + side] for x, y in _corners(image.size, side)]
+    numbers = [i for i, square in enumerate(squares) if square.std() >= _FLAT] or range(len(squares))
+    return sorted(sorted(numbers, key=lambda number: place_of(tile_name(name, number)))[:most])
+
+
+def cut_tiles(image: Image.Image, side: int, numbers: list[int]) -> list[Square]:
+    """Squares of an L, RGB or RGBA image by their numbers."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    corners = _corners(image.size, side)
+    # Copies, or every square would keep the whole image in memory.
+    return [
+        Square(pixels[y : y + side, x : x + side].copy(), (side, side)) for x, y in map(corners.__getitem__, numbers)
+    ]
+
+
+def tile_name(name: str, number: int) -> str:
+    """The name of a square of the image `name`: ``photo.jpg#012``."""
+    return f"{name}#{number:03}"
+
+
+def _corners(size: tuple[int, int], side: int) -> list[tuple[int, int]]:
+    """Left and top of every square; the grid is centred."""
+    (across, left), (down, top) = ((length // side, length % side // 2) for length in size)
+    return [(left + i * side, top + j * side) for j in range(down) for i in range(across)]

@@ -1,0 +1,68 @@
+"""What a run is measured by while it trains: the same few samples, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from gansmith.data import Dataset
+from gansmith.metrics import PairScores, Reference, distance_of, perceptual_net, perceptual_net_here, score_pairs
+from gansmith.training.session import Player
+
+QUICK_SAMPLES = 1000
+QUICK_PAIRS = 24
+BEST_BY = ("perceptual", "frechet")
+"""Quick figures that the best checkpoint is chosen by: the first that was taken; lower is better."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The data, and the features of its real images where distances from them are wanted."""
+
+    dataset: Dataset
+    reference: Reference | None
+
+    def quick(self, player: Player, seed: int) -> dict[str, float]:
+        """A row of figures: the Fréchet distance of 1,000 samples and, of a game that makes images of images, how near
+        24 held-out ones come to what they should be."""
+        if self.reference is None:
+            return {}
+        asked = player.asked(self.dataset, QUICK_SAMPLES, seed)
+        row = {"quick/frechet": self.reference.frechet(player.sample(QUICK_SAMPLES, seed, asked).numpy())}
+        shown = held_out(player, self.dataset, QUICK_PAIRS)
+        pairs = {} if shown is None else score_pairs(shown.made, shown.targets, None, perceptual()).means()
+        return row | {f"quick/{name}": value for name, value in pairs.items()}
+
+
+class Shown(NamedTuple):
+    """Held-out images, what a game made of them, and what it should have made: each uint8 (N, H, W, C)."""
+
+    sources: np.ndarray
+    made: np.ndarray
+    targets: np.ndarray
+
+
+def held_out(player: Player, dataset: Dataset, most: int) -> Shown | None:
+    """At most so many; None where the data has none with a target, or the game makes no images of images."""
+    translator = player.game.translator
+    if translator is None:
+        return None
+    if dataset.pairs is not None:
+        return Shown(*player.columns(dataset.pairs.sources[:most], dataset.pairs.targets[:most])[:3])
+    if translator.given is not None and len(dataset.heldout):
+        return Shown(*player.columns(dataset.heldout.images[:most], None)[:3])
+    return None
+
+
+def pair_scores(player: Player, dataset: Dataset, most: int) -> PairScores | None:
+    """How near held-out images come to their targets, and how near they were."""
+    shown = held_out(player, dataset, most)
+    return None if shown is None else score_pairs(shown.made, shown.targets, shown.sources, perceptual())
+
+
+def perceptual() -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+    """The perceptual distance, where a network for it is installed."""
+    return distance_of(perceptual_net()) if perceptual_net_here() else None
