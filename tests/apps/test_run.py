@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import gansmith
 from gansmith.apps.run import class_named, configured
 from gansmith.core.errors import ConfigError
-from gansmith.data import Split
+from gansmith.data import Dataset, Split
 from gansmith.training import session
-from gansmith.training.session import like
 
 SMALL = {"g_width": 4, "d_width": 4, "latent": 8, "train.batch": 8, "train.evaluations": 0, "train.frames": 0}
 
@@ -129,8 +130,27 @@ def test_a_conditional_run_is_scored_on_classes_as_frequent_as_the_datas(
     assert asked == [[5, 5]], "samples are of all classes in turn"
 
 
-def test_nothing_is_asked_for_where_there_are_no_classes() -> None:
-    assert like(Split(np.zeros((10, 1, 1, 1), np.uint8)), 5, 0) is session.AS_TRAINED
+def test_nothing_is_asked_for_where_there_are_no_classes(tiny_session: Callable[..., session.Session]) -> None:
+    playing = tiny_session("dcgan")
+    bare = Split(np.zeros((10, 16, 16, 1), np.uint8))
+    assert playing.asked(Dataset("bare", "0", playing.spec, bare, bare), 5, 0) == session.AS_TRAINED
+
+
+def test_what_is_asked_for_of_images_and_captions(tiny_session: Callable[..., session.Session]) -> None:
+    """Held-out ones first; captions as often as needed, images once."""
+    for family in ("srgan", "stackgan"):
+        playing = tiny_session(family)
+        split = playing.feed.split
+        train, held = (Split(split.images[r], None, split.captions[r]) for r in (slice(3), slice(3, 5)))  # type: ignore[index]
+        asked = playing.asked(Dataset("data", "0", playing.spec, train, held), 8, 0)
+        if family == "srgan":
+            assert asked.sources is not None
+            assert torch.equal(asked.sources, torch.from_numpy(split.images[[3, 4, 0, 1, 2]]))
+            assert len(playing.sample(8, 0, asked)) == 5
+        else:
+            assert asked.texts is not None
+            assert torch.equal(asked.texts, playing.read(split.captions[3:5] + split.captions[:3], 8))  # type: ignore
+            assert len(playing.sample(8, 0, asked)) == 8
 
 
 def test_truncation_of_normalised_latents_is_refused(tmp_path: Path) -> None:

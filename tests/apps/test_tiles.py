@@ -58,15 +58,16 @@ class Strided(nn.Module):
 
 
 def convolutions(scale: int = 1) -> nn.Module:
+    """Reaches 4 pixels, and makes strong contrasts."""
     torch.manual_seed(0)
+    widths = (3, 8, 8, 3 * scale**2)
     layers = [
-        nn.Conv2d(3, 8, 5, 1, 2),
-        nn.ReLU(),
-        nn.Conv2d(8, 8, 3, 1, 1),
-        nn.ReLU(),
-        nn.Conv2d(8, 3 * scale**2, 3, 1, 1),
+        nn.Conv2d(inputs, outputs, k, 1, k // 2)
+        for (inputs, outputs), k in zip(pairwise(widths), (5, 3, 3), strict=True)
     ]
-    return nn.Sequential(*layers, nn.PixelShuffle(scale), nn.Tanh())
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.PixelShuffle(scale), nn.Tanh())
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -168,8 +169,10 @@ def test_norms_over_the_whole_leave_no_seams() -> None:
     made = mapped(way, image, memory).astype(int)
     assert len(seen.sizes) == 4
     assert 0 < np.abs(made - whole).mean() < 15
+    inside = slice(4, -4)  # at the image's own borders are steps of the zeros that convolutions see there
     for axis in (0, 1):
-        assert np.abs(np.diff(made, axis=axis)).max() <= np.abs(np.diff(whole, axis=axis)).max() + 2
+        steps, usual = (np.abs(np.diff(a[inside, inside], axis=axis)).max() for a in (made, whole))
+        assert steps <= usual + 2
 
 
 # ---- any shape
@@ -264,7 +267,7 @@ def test_too_little_memory_says_how_much_would_do() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux says how much a process took")
 def test_the_process_takes_no_more_than_it_may() -> None:
-    """By what the system says of the process: 700 MiB would be the whole, tiles keep below 250."""
+    """By what the system says of the process: 430 MiB would be the whole, tiles keep below 150."""
     code = """
 import numpy as np, torch
 from torch import nn
@@ -274,9 +277,9 @@ net = nn.Sequential(nn.Conv2d(3, 64, 1), nn.InstanceNorm2d(64), nn.Conv2d(64, 3,
 way = Way(net, (3, 3), reach=1)
 def taken(what):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what)) / 1024
-image = np.zeros((1024, 1024, 3), np.uint8)
+image = np.zeros((768, 768, 3), np.uint8)
 way.cost
-for memory in (250 * 2**20, None):
+for memory in (150 * 2**20, None):
     before = taken("VmRSS")
     open("/proc/self/clear_refs", "w").write("5")
     mapped(way, image, memory)
@@ -284,8 +287,8 @@ for memory in (250 * 2**20, None):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     tiled, whole = map(float, done.stdout.split())
-    assert tiled < 250
-    assert whole > 600
+    assert tiled < 150
+    assert whole > 400
 
 
 # ---- what goes wrong, and what is told

@@ -348,6 +348,17 @@ def test_a_changed_target_is_packed_again(separate: tuple[Path, Path], opened: O
     assert len(set(seen)) == 4
 
 
+@pytest.mark.parametrize("damage", ["zeros", "missing"])
+def test_damaged_targets_are_packed_again(folders: Path, opened: Open, cache: Path, damage: str) -> None:
+    before = reds(opened(folders, targets="paired").train.targets)
+    [file] = (cache / "data").glob("*/targets.u8")
+    if damage == "zeros":
+        file.write_bytes(bytes(file.stat().st_size))
+    else:
+        file.unlink()
+    assert reds(opened(folders, targets="paired").train.targets) == before
+
+
 def test_maps_can_be_gathered_from_without_a_copy(folders: Path, opened: Open) -> None:
     split = opened(folders, targets="paired").heldout
     assert split.targets is not None

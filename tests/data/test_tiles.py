@@ -13,8 +13,10 @@ from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError, DataError
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data, pack
+from gansmith.data.entries import Entry
 from gansmith.data.geometry import Geometry, choose_geometry
 from gansmith.data.parallel import in_parallel
+from gansmith.data.split import assign_splits, place_of
 from gansmith.data.tiles import choose_tiles, count_tiles, cut_tiles
 
 Open = Callable[..., Dataset]
@@ -61,6 +63,13 @@ def test_one_image_stays_to_train_on(tmp_path: Path, paint: Paint, opened: Open,
         paint(tmp_path / "d" / f"{i}.png", size=(64, 64), seed=i)
     data = opened(tmp_path / "d", fit="tiles", resolution=32, holdout=0.5)
     assert (len(data.train), len(data.heldout)) == (4 * (count - heldout), 4 * heldout)
+
+
+def test_one_stays_though_all_are_below_the_share() -> None:
+    names = [name for name in map(str, range(99)) if place_of(name) < 0.4][:5]
+    splits = assign_splits([Entry(name, bytes) for name in names], 0.5, 2)
+    assert splits.count("train") == 1
+    assert splits.index("train") == int(np.argmax([place_of(name) for name in names]))
 
 
 def test_at_most_so_many_chosen_by_the_name(wide: Path, opened: Open) -> None:
@@ -126,13 +135,14 @@ def test_resolution(wide: Path, opened: Open) -> None:
 
 def test_broken_images_count_as_images(wide: Path, paint: Paint, opened: Open) -> None:
     """One of 7 is too much, though 6 others give 36 tiles; one of 21 is not."""
-    (wide / "x.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="1 of 7 images cannot be read"):
-        opened(wide, fit="tiles", resolution=16)
+    content = (wide / "0.png").read_bytes()
+    for broken in (b"nothing", content[: len(content) // 2]):
+        (wide / "x.png").write_bytes(broken)
+        with pytest.raises(DataError, match="1 of 7 images cannot be read"):
+            opened(wide, fit="tiles", resolution=16)
     for i in range(6, 20):
-        paint(wide / f"{i}.png", size=(50, 35), seed=i)
-    content = (wide / "6.png").read_bytes()
-    (wide / "x.png").write_bytes(content[: len(content) // 2])
+        # The small ones count as well.
+        paint(wide / f"{i}.png", size=(50, 35 if i < 13 else 9), seed=i)
     assert opened(wide, fit="tiles", resolution=16).skipped == ("x.png",)
 
 

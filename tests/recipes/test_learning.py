@@ -22,7 +22,6 @@ from gansmith.core.clock import Plan
 from gansmith.core.config import DataConfig
 from gansmith.data import Dataset, open_data
 from gansmith.metrics import Reference, extractor
-from gansmith.recipes import FAMILIES
 from gansmith.training.runtime import Runtime
 from gansmith.training.session import Session
 

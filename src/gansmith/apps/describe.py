@@ -179,7 +179,7 @@ def describe(name: str, resolution: int = 32, channels: int = 1) -> Description:
         game = build(config, spec)
         stages = list(stage_rows(game, noise(config, spec, game)))
     nets = [NetRow(net, sum(p.numel() for p in module.parameters())) for net, module in game.nets.items()]
-    values = {setting: (value, " ".join(text.split())) for setting, value, text in described(config)}
+    values = {setting: (as_json(value), " ".join(text.split())) for setting, value, text in described(config)}
     return Description(
         name,
         family.paper,
@@ -196,6 +196,11 @@ def describe(name: str, resolution: int = 32, channels: int = 1) -> Description:
         offered(config, values, spec),
         [text for record in expected(name) if (text := in_words(record))],
     )
+
+
+def as_json(value: Any) -> Any:
+    """A setting's value as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def imagined(config: Config, resolution: int, channels: int) -> Spec:

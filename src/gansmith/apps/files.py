@@ -34,8 +34,8 @@ FAMILIES: Mapping[Verb, str] = {
     "upscale": "srgan",
     "restore": "srgan with --scale 1",
 }
-BASE = 0.6 * GIB
-"""What Python, torch and Pillow take before any net is there; measured with torch 2.14 on Linux."""
+BASE = 0.7 * GIB
+"""What the process takes before any net is there: torch, above all; 0.67 with torch 2.14 on Linux."""
 COPIES = 12
 """Bytes for each pixel, of what goes in and what comes out, beside the arrays: three of Pillow's pictures at once."""
 QUALITY = 95
@@ -278,23 +278,20 @@ def is_file_name(out: Path) -> bool:
     return is_image(out.name) and not out.is_dir()
 
 
-def suffix_for(source: Path, wanted: Path, way: Way, keeps: bool) -> str:
-    """The suffix of what is made of an image: that of `wanted` where its format can hold it, else ``.png``.
+def suffix_for(source: Path, like: Path, way: Way, keeps: bool) -> str:
+    """The suffix of what is made of an image: that of `like` where its format can hold it, else ``.png``.
 
     Raises:
-        ConfigError: `wanted` is not the image's own name, but one asked for.
+        ConfigError: `like` is not the image's own name, but one asked for.
         DataError: the file is no image.
     """
     with decoding(), open_image(source) as image:
         mode, side = Kind.of(image).mode(way, keeps), max(image.size) * way.scale
-    kind = format_of(wanted)
+    kind = format_of(like)
     if mode in HOLDS.get(kind, ()) and kind in Image.SAVE and side <= LONGEST.get(kind, side):
-        return wanted.suffix
-    if wanted is not source:
-        what = (
-            "an image with transparency" if mode.endswith("A") else f"an image of {side} pixels a side and mode {mode}"
-        )
-        raise ConfigError(f"{wanted}: {kind} cannot hold {what}; choose a .png")
+        return like.suffix
+    if like is not source:
+        raise ConfigError(f"{like}: {kind} cannot hold {mode} of {side} pixels a side; choose a .png")
     return ".png"
 
 
@@ -339,7 +336,7 @@ class Picture:
     """An image as it was stored, turned upright.
 
     Attributes:
-        colours: mode L or RGB; white where nothing is to be seen of it.
+        colours: mode L or RGB.
         alpha: mode L, or None where there is no transparency.
         profile: the ICC profile that the colours are to be seen by.
     """
@@ -352,18 +349,23 @@ class Picture:
     def kind(self) -> Kind:
         return Kind(self.colours.mode == "L", self.alpha is not None)
 
+    @property
+    def opaque(self) -> Image.Image:
+        """The colours as nets that know no transparency take them: white where nothing is to be seen."""
+        if self.alpha is None:
+            return self.colours
+        colours = self.colours.copy()
+        colours.paste("white", mask=self.alpha.point(lambda value: 255 * (value == 0)))
+        return colours
+
     def pixels(self, channels: int) -> np.ndarray:
         """uint8 (H, W, channels): 1 grey, 3 RGB, 4 RGBA."""
         if channels < 4:
-            return np.asarray(self.colours.convert("L" if channels == 1 else "RGB")).reshape(*self.shape, channels)
+            return as_pixels(self.opaque.convert("L" if channels == 1 else "RGB"))
         solid = self.colours.convert("RGBA")
         if self.alpha is not None:
             solid.putalpha(self.alpha)
-        return np.asarray(solid)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.colours.height, self.colours.width
+        return as_pixels(solid)
 
 
 @contextmanager
@@ -384,12 +386,10 @@ def opened(path: Path) -> Picture:
     with decoding(), open_image(path) as image:
         kind, profile = Kind.of(image), image.info.get("icc_profile")
         solid = to_eight_bit(upright(image), 4)
-    alpha = solid.getchannel("A") if kind.alpha else None
     colours = solid.convert("RGB")
-    if alpha is not None:
-        # Nets of colours alone have seen white there in training; what is stored there may be anything.
-        colours.paste("white", mask=alpha.point(lambda value: 255 * (value == 0)))
-    return Picture(colours.convert("L") if kind.grey else colours, alpha, profile)
+    return Picture(
+        colours.convert("L") if kind.grey else colours, solid.getchannel("A") if kind.alpha else None, profile
+    )
 
 
 Through = Callable[[np.ndarray], np.ndarray]
@@ -405,8 +405,8 @@ def made_of(picture: Picture, way: Way, through: Through, keeps: bool) -> Image.
         keeps: whether grey stays grey, colours stay colours; otherwise it is as the way's nets have it.
     """
     if keeps and way.channels[0] == 1 and picture.colours.mode == "RGB":
-        luma, *chroma = picture.colours.convert("YCbCr").split()
-        detailed = as_image(through(np.asarray(luma)[..., None]))
+        luma, *chroma = picture.opaque.convert("YCbCr").split()
+        detailed = as_image(through(as_pixels(luma)))
         rest = [part.resize(detailed.size, Image.Resampling.BICUBIC) for part in chroma]
         image = Image.merge("YCbCr", [detailed, *rest]).convert("RGB")
     else:
@@ -417,6 +417,11 @@ def made_of(picture: Picture, way: Way, through: Through, keeps: bool) -> Image.
     image = image.convert(mode.removesuffix("A"))
     image.putalpha(picture.alpha.resize(image.size, Image.Resampling.LANCZOS))
     return image
+
+
+def as_pixels(image: Image.Image) -> np.ndarray:
+    """Mode L, RGB or RGBA as uint8 (H, W, C)."""
+    return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:
@@ -474,7 +479,7 @@ def apply(
         DataError: there are no images, or some failed.
     """
     check_verb(run, verb)
-    memory, keeps = checked_memory(run, max_memory), verb != "translate"
+    memory, held, keeps = checked_memory(run, max_memory), taken(run), verb != "translate"
     with way_of(run, to) as way:
         planned = plan(pattern, out, way, keeps, overwrite)
         failed = dict(planned.failed)
@@ -483,7 +488,7 @@ def apply(
         with bar(verb, len(planned.jobs)) as advance:
             for job in planned.jobs:
                 try:
-                    convert(job, way, keeps, memory, taken(run), advance)
+                    convert(job, way, keeps, memory, held, advance)
                 except GansmithError as error:
                     failed[job.source] = str(error)
                     tell(job.source, str(error))

@@ -52,7 +52,7 @@ def check(path: Source, json_: Json = False) -> None:
 def prepare(
     path: Source,
     resolution: Annotated[int | None, typer.Option(help="Side the networks will see.")] = None,
-    fit: Annotated[str | None, typer.Option(help="auto, crop, pad or stretch.")] = None,
+    fit: Annotated[str | None, typer.Option(help="auto, crop, pad or stretch to a square, or tiles.")] = None,
     channels: Annotated[int | None, typer.Option(help="1, 3 or 4.")] = None,
     json_: Json = False,
 ) -> None:

@@ -12,7 +12,7 @@ Jolicoeur-Martineau 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from gansmith.core import config as settings
 from gansmith.core.config import DataConfig, OptimConfig, Settings, TrainConfig
-from gansmith.core.errors import ConfigError, MissingExtra
+from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Game, Move, Nets, Outcome, Player, Stage, Translator, Turn
 from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import AdversarialLoss, loss_named
 from gansmith.losses.reconstruction import reconstruction_named
-from gansmith.metrics import perceptual_net, perceptual_net_here
+from gansmith.metrics import perceptual_net
 from gansmith.nets.degrade import Degradation, cropped
 from gansmith.nets.superres import Discriminator, RRDBNet, SRResNet, upsampled
 from gansmith.recipes.translation import check_loss, notes_on, of_images
@@ -80,8 +80,8 @@ class Config(settings.Config):
     """weight of that distance in the second stage"""
     perceptual: float = Field(1.0, ge=0)
     """weight of the perceptual distance (eq. 5, in the form of Zhang 2018)"""
-    perceptual_net: Literal["auto", "vgg16", "vgg16-imagenet", "efflite0"] = "auto"
-    """the network of that distance; auto: the first of these that is installed"""
+    perceptual_net: Literal["efflite0", "vgg16", "vgg16-imagenet"] = "efflite0"
+    """the network of that distance (see `gansmith.metrics.perceptual`); a vgg16 takes sixteen times as long on a CPU"""
     adversarial: float = Field(5e-3, ge=0)
     """weight of what D says; 1e-3 in Ledig 2017 (eq. 3), 5e-3 in Wang 2018"""
     optim: OptimsConfig = OptimsConfig()
@@ -95,13 +95,6 @@ class Config(settings.Config):
         if self.jpeg is not None and not (self.jpeg[0] >= 1 and self.jpeg[1] <= 100):
             raise ValueError(f"jpeg: expected qualities of 1 to 100, got {list(self.jpeg)}")
         return self
-
-    def settled(self) -> Self:
-        """With the perceptual network that this machine has."""
-        found = perceptual_net_here()
-        if self.perceptual_net != "auto" or found is None:
-            return self
-        return self.model_copy(update={"perceptual_net": found})
 
     def degradation(self) -> Degradation:
         """What is done to an image of full size."""
@@ -186,15 +179,12 @@ def build(config: Config, spec: Spec) -> Game:
     """The game of two stages.
 
     Raises:
-        ConfigError: the loss is a critic's.
-        MissingExtra: no network is installed that a perceptual distance could be taken by.
+        ConfigError: the loss is a critic's, or the data is of two kinds.
     """
     loss = config.adversarial_loss()
     check_loss(config.loss, loss)
     if config.data.targets != "none":
         raise ConfigError("srgan: makes what images are made of itself; leave --to out")
-    if config.perceptual and perceptual_net_here() is None:
-        raise MissingExtra.needs("srgan: the perceptual distance (--set perceptual=0 does without)", "metrics")
     task = Task(config.degradation())
     body = {"srgan": SRResNet, "esrgan": RRDBNet}[config.variant]
     g: Any = body(spec.channels, config.width, config.blocks, config.scale)

@@ -204,8 +204,13 @@ def sampler(config: Config) -> Sampler:
         assert request.texts is not None
         noise, first, second = (latents * request.truncation).split([config.latent, config.told, config.told], 1)
         embeddings = nets["reader"](request.texts)
-        small = nets["G1"](noise, drawn(*nets["told1"](embeddings), noise=first))
-        return small if clock.stage == 0 else nets["G2"](small, drawn(*nets["told2"](embeddings), noise=second))
+
+        def told(stage: int, noise: Tensor) -> Tensor:
+            mean, logvar = nets[f"told{stage}"](embeddings)
+            return drawn(mean, logvar, noise)
+
+        small = nets["G1"](noise, told(1, first))
+        return small if clock.stage == 0 else nets["G2"](small, told(2, second))
 
     return Sampler(normal_latents(config.latent + 2 * config.told), images)
 

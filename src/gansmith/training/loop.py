@@ -219,15 +219,25 @@ def plan_run(config: Config, dataset: Dataset, runtime: Runtime, judge: Judge, f
     Raises:
         ConfigError: the game cannot be built for these data.
         DataError: there are too few images to measure a run by.
+        MissingExtra: a stage needs a package that is not installed.
     """
     if len(dataset.train) < LEAST:
         raise DataError(f"{dataset.name}: {len(dataset.train)} images to train on; at least {LEAST} are needed")
     session = Session(config, dataset.spec, dataset.train, runtime)
     if config.train.minutes is None:
+        play_stages(session)
         return Plan.of(config.train.images, session.shares)
     seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
     left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, judge, fakes))
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
+
+
+def play_stages(session: Session) -> None:
+    """A step of every stage: what a later one lacks is known at once. The session is spent afterwards."""
+    plan = Plan.of(10**9, session.shares)
+    for start in plan.starts:
+        session.clock = plan.at(0, start)
+        session.step(plan)
 
 
 def pauses(session: Session, judge: Judge, fakes: int) -> float:
