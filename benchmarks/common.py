@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -232,6 +232,208 @@ def settings_flags(settings: Iterable[str]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
+# ---- benchmarks in parts
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a benchmark's runs, records, page and pictures are: those of a trial all in its work folder.
+
+    Attributes:
+        name: of the script, the record, the page and the pictures.
+        trial: minutes of every training in a trial, which is too short to say anything; None for the real thing.
+        asked: the script's own arguments.
+    """
+
+    name: str
+    trial: float | None = None
+    asked: argparse.Namespace = field(default_factory=argparse.Namespace)
+
+    @property
+    def work(self) -> Path:
+        return WORK / self.name / ("full" if self.trial is None else f"trial-{self.trial:g}min")
+
+    @property
+    def records(self) -> Path:
+        return (RESULTS if self.trial is None else self.work) / f"{self.name}.json"
+
+    @property
+    def page(self) -> Path:
+        return (ROOT / "docs" if self.trial is None else self.work) / f"{self.name}.md"
+
+    @property
+    def pictures(self) -> Path:
+        return self.page.parent / "pictures" / self.name
+
+    def minutes(self, planned: float) -> float:
+        """Of a training that is to take so long."""
+        return planned if self.trial is None else min(planned, self.trial)
+
+    def link(self, picture: str) -> str:
+        """A picture in the page, where it is there."""
+        return f"![](pictures/{self.name}/{picture})\n" if (self.pictures / picture).exists() else ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a benchmark, measured by itself.
+
+    Attributes:
+        minutes: of each of its trainings.
+        measure: trains, or goes on training, and gives what came of it, beside `about`; ``claims``, where there are
+            any, says of each whether it holds.
+        section: what the page says of that.
+    """
+
+    minutes: tuple[float, ...]
+    measure: Callable[[Bench], dict[str, Any]]
+    section: Callable[[Bench, dict[str, Any]], str]
+
+
+def bench_parser(name: str, text: str | None, parts: Mapping[str, Part]) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks in parts have; `text` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="PART,…", help=f"these: {', '.join(parts)}")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help=f"a trial: no training is longer; its page, records and pictures stay in {WORK / name}",
+    )
+    parser.add_argument("--redo", action="store_true", help="forget what there is of these parts, runs too")
+    parser.add_argument("--table-only", action="store_true", help="train nothing, write the page of what there is")
+    return parser
+
+
+def play_parts(
+    name: str, parser: argparse.ArgumentParser, parts: Mapping[str, Part], page: Callable[[list[str]], str]
+) -> None:
+    """The command line of a benchmark in parts; each is measured once, and can be stopped and gone on with.
+
+    Args:
+        parser: of `bench_parser`, with the script's own arguments.
+        page: the sections of those that have been measured -> the page.
+    """
+    asked = parser.parse_args()
+    bench, wanted = Bench(name, asked.minutes, asked), chosen(parts, asked.only, parser)
+    stop_on_signals()
+    results = Results(bench.records, f"python benchmarks/{name}.py")
+    if asked.redo:
+        results.drop(wanted)
+        for path in (path for part in wanted for path in bench.work.glob(f"{part}-*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def write() -> None:
+        found = [(part, results.records.get(part, {})) for part in parts]
+        bench.page.parent.mkdir(parents=True, exist_ok=True)
+        sections = [parts[part].section(bench, record) for part, record in found if record and "failed" not in record]
+        sections += [f"## {part}: failed\n\n{record['failed']}\n" for part, record in found if "failed" in record]
+        bench.page.write_text(keep_by_hand(bench.page, page(sections)))
+
+    todo = [] if asked.table_only else [part for part in wanted if "done" not in results.records.get(part, {})]
+    progress = Progress([OVERHEAD * sum(map(bench.minutes, parts[part].minutes)) + 1 for part in todo])
+    for part in todo:
+        progress.begin(part)
+        record = about()
+        try:
+            record |= parts[part].measure(bench) | {"done": True}
+        except Failed as failure:
+            record |= {"failed": str(failure)}
+            say(f"  failed: {failure}")
+        results.put(part, record)
+        for claim, holds in record.get("claims", {}).items():
+            say(f"  {'holds' if holds else 'DOES NOT HOLD'}: {claim}")
+        write()
+    write()
+    say(f"written: {bench.page}, {bench.records}")
+
+
+OVERHEAD = 1.15
+"""Minutes of a part for each minute of its trainings; an estimate."""
+
+
+def of_run(result: Mapping[str, Any], command: str) -> dict[str, Any]:
+    """What a record says of a run that `train` has made."""
+    names = ("images", "images_per_second", "seconds", "wall_seconds")
+    return {"command": command, **{name: result[name] for name in names}}
+
+
+def estimate(values: np.ndarray, digits: int = 5) -> dict[str, Any]:
+    """Mean of values (N,), its 95 % bootstrap interval, and their standard deviation."""
+    from gansmith.metrics import bootstrap_interval
+
+    low, high = bootstrap_interval(np.asarray(values, np.float64))
+    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    named = {"mean": np.mean(values), "low": low, "high": high, "sd": spread}
+    return {name: round(float(value), digits) for name, value in named.items()} | {"n": len(values)}
+
+
+def told(estimated: Mapping[str, float], digits: int = 3) -> str:
+    """An estimate as ``0.41 [0.38, 0.44]``."""
+    mean, low, high = (f"{estimated[name]:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(images, targets), both uint8 (N, H, W, C) -> (N,)."""
+HIGHER_IS_BETTER = ("PSNR", "SSIM", "Dice")
+"""Of all other measures less is better."""
+
+
+def compared(values: Mapping[str, Mapping[str, np.ndarray]], subject: str) -> dict[str, dict[str, Any]]:
+    """By measure: an estimate for each of the compared, and of what the subject has more than it, pair by pair.
+
+    Args:
+        values: by measure, by who is measured: (N,), the same images in the same order.
+        subject: one of those who are.
+    """
+    return {
+        name: {who: estimate(x) for who, x in of.items()}
+        | {f"{subject} - {who}": estimate(of[subject] - x) for who, x in of.items() if who != subject}
+        for name, of in values.items()
+    }
+
+
+def betters(comparison: Mapping[str, Mapping[str, Any]], subject: str, other: str) -> dict[str, bool]:
+    """By measure, whether the whole interval of the difference says that the subject is better."""
+    found = {}
+    for name, estimates in comparison.items():
+        difference = estimates[f"{subject} - {other}"]
+        higher = name.startswith(HIGHER_IS_BETTER)
+        found[f"{subject} against {other}, {name}"] = difference["low"] > 0 if higher else difference["high"] < 0
+    return found
+
+
+def comparison_table(comparison: Mapping[str, Mapping[str, Any]], digits: Mapping[str, int] | None = None) -> str:
+    """A row for each of the compared and for each difference, a column for each measure."""
+    names = list(comparison)
+    rows = list(comparison[names[0]])
+    return markdown(
+        ["mean [95 % interval]", *(f"{name} {'↑' if name.startswith(HIGHER_IS_BETTER) else '↓'}" for name in names)],
+        [[row, *(told(comparison[name][row], (digits or {}).get(name, 3)) for name in names)] for row in rows],
+    )
+
+
+def perceptual_measures() -> dict[str, Measure]:
+    """The perceptual distances by all networks that are here."""
+    from gansmith.metrics import distance_of, perceptual_net
+
+    return {f"perceptual, {name}": distance_of(perceptual_net(name)) for name in perceptual_names()}
+
+
+def perceptual_names() -> list[str]:
+    """The perceptual networks that are here."""
+    from gansmith.metrics.perceptual import SOURCES
+
+    return [name for name, source in SOURCES.items() if source.file() is not None]
+
+
+def read_images(folder: Path) -> np.ndarray:
+    """The PNG files of a folder, all of one size, by name: uint8 (N, H, W, C)."""
+    pictures = np.stack([np.asarray(Image.open(file)) for file in sorted(folder.glob("*.png"))])
+    return pictures[..., None] if pictures.ndim == 3 else pictures
+
+
 # ---- scores
 
 
@@ -320,7 +522,7 @@ def mean_sd(values: list[float], digits: int = 2) -> str:
 
 def save_sheet(images: np.ndarray, path: Path, columns: int = 8, most: int = 40_000) -> None:
     """A PNG of images uint8 (N, H, W, C) side by side, of fewer colours, or smaller, where it would exceed `most`
-    bytes."""
+    bytes. A name in .webp makes a WebP of them, of quality 90, as large as it comes: for photographs."""
     n, h, w, c = images.shape
     tiles = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
     rows = tiles.reshape(n // columns, columns, h + 2, w + 2, c).swapaxes(1, 2)
@@ -329,6 +531,9 @@ def save_sheet(images: np.ndarray, path: Path, columns: int = 8, most: int = 40_
     half = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
     tries = [(picture, 0), (picture, 64), (picture, 16), (half, 0), (half, 64), (half, 16)]
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".webp":
+        picture.save(path, quality=90)
+        return
     for candidate, colours in tries:
         buffer = io.BytesIO()
         (candidate.quantize(colours) if colours else candidate).save(buffer, "PNG", optimize=True)

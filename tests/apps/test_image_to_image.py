@@ -15,6 +15,9 @@ import gansmith
 from gansmith.core.errors import ConfigError
 from gansmith.training.rundir import RunDir
 
+pytestmark = pytest.mark.xdist_group("image to image")
+"""One process, so that each family is trained once."""
+
 TINY: dict[str, Any] = {"train.batch": 4, "train.frames": 2, "train.evaluations": 2, "width": 4, "train.kimg": 0.05}
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 50, 210)}
 

@@ -160,7 +160,7 @@ def test_truncation_of_normalised_latents_is_refused(tmp_path: Path) -> None:
         "progan", str(tmp_path / "data.npy"), kimg=0.064, settings=settings, run_dir=tmp_path / "run", quiet=True
     )
     assert run.sample(2).shape == (2, 16, 16, 1)
-    with pytest.raises(ConfigError, match=r"truncation: progan normalises its latents: expected 1, got 0\.5"):
+    with pytest.raises(ConfigError, match=r"truncation: means nothing for progan: expected 1, got 0\.5"):
         run.sample(2, truncation=0.5)
 
 

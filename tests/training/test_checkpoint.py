@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import gansmith
 from gansmith.core.errors import GansmithError
-from gansmith.training import checkpoint, loop
+from gansmith.training import checkpoint, judge, loop
 from gansmith.training.checkpoint import (
     CheckpointError,
     flatten,
@@ -219,7 +219,7 @@ def test_all_damaged_starts_again(train: Train, caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize("number", [1, 6, 12])
 def test_killed_around_a_checkpoint(train: Train, monkeypatch: pytest.MonkeyPatch, when: str, number: int) -> None:
     """No row, frame or best score is lost, whether the run dies right before a checkpoint or right after."""
-    monkeypatch.setattr(loop, "QUICK_SAMPLES", 100)
+    monkeypatch.setattr(judge, "QUICK_SAMPLES", 100)
     settings = {"train.evaluations": 4, "train.frames": 6}
     untouched = train(settings, run_dir=Path(os.environ["GANSMITH_RUNS"]) / f"untouched-{when}-{number}")
     calls = iter(range(1, 100))
