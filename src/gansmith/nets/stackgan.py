@@ -138,7 +138,7 @@ def beside(x: Tensor, more: Tensor) -> Tensor:
 class TextDiscriminator(nn.Module):
     """Image (N, C, R, R), text (N, texts) -> logit (N,): whether it is real, and of what is said.
 
-    Features h, averages over the last map, are read twice: head(h) + <A h, B text>, a projection (Miyato & Koyama
+    Features h, the last map, are read twice: head(h) + <A h, B text>, a projection (Miyato & Koyama
     2018, eq. 3). The paper's D, which has the text as maps beside its own (sec. 3.3), hardly reads in minutes. Without
     norms, so that it can be penalised, or spectrally normalised.
 
@@ -158,11 +158,12 @@ class TextDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(SLOPE, inplace=True)]
-        self.width = widths[-1]
-        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        side = resolution // 2 ** (len(widths) - 1)
+        self.width = widths[-1] * side**2
+        self.layers = nn.Sequential(*layers, nn.Flatten())
         self.last = nn.Linear(self.width, 1)
-        self.seen = nn.Linear(self.width, self.width, bias=False)
-        self.said = nn.Linear(texts, self.width)
+        self.seen = nn.Linear(self.width, widths[-1], bias=False)
+        self.said = nn.Linear(texts, widths[-1])
         init_he(self)
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
@@ -174,5 +175,6 @@ class TextDiscriminator(nn.Module):
 
     def head(self, features: Tensor, text: Tensor) -> Tensor:
         """Features (N, width), texts (N, texts) -> logits (N,): the same image can be judged by several texts."""
-        match = (self.seen(features) * self.said(text)).sum(1)
-        return self.last(features).squeeze(1) + match / math.sqrt(self.width)
+        seen = self.seen(features)
+        match = (seen * self.said(text)).sum(1)
+        return self.last(features).squeeze(1) + match / math.sqrt(seen.shape[1])

@@ -4,8 +4,8 @@ Two stages: the first draws a small image of a caption and noise, the second mak
 (sec. 3.3 and 3.4). Both are told the caption by a draw from a Gaussian about its embedding, near N(0, 1) (sec. 3.2).
 Both discriminators are shown, beside fakes, real images with the captions of others, which are false too (sec. 3.4).
 
-Captions are read by a language model where one is installed, else by words, with an encoder that learns with the first
-stage's generator.
+Captions are read by a language model where one is installed, else by words. Their encoder learns with both players of
+the first stage: from the generator what to draw by, from the discriminator what belongs to what; never to deceive it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class OptimsConfig(Settings):
 
     g1: OptimConfig = _OPTIM
     """the first stage's generator, with the encoder of captions"""
-    d1: OptimConfig = _OPTIM.model_copy(update={"lr": 5e-4})
-    """the first stage's discriminator"""
+    d1: OptimConfig = _OPTIM.model_copy(update={"lr": 2e-3})
+    """the first stage's discriminator, with the encoder of captions"""
     g2: OptimConfig = _OPTIM
     """the second stage's generator"""
-    d2: OptimConfig = _OPTIM.model_copy(update={"lr": 5e-4})
+    d2: OptimConfig = _OPTIM.model_copy(update={"lr": 2e-3})
     """the second stage's discriminator"""
 
 
@@ -166,7 +166,7 @@ class Draw:
         g = self.scale.net(turn, "G")
         fake = g(self.scale.noise(turn), told) if self.below is None else g(self.small(turn, self.below), told)
         turn.made["fake"] = fake.detach()
-        embeddings, net = embedded(turn), self.scale.d(turn)
+        embeddings, net = embedded(turn).detach(), self.scale.d(turn)
         real = net(seen(down(turn.batch.images, self.scale.side)), embeddings) if self.loss.paired else None
         fooling = self.loss.g(net(seen(fake), embeddings), real)
         return Outcome({"loss": fooling, "kl": self.kl * distance})
@@ -187,7 +187,7 @@ class Judge:
     loss: AdversarialLoss
 
     def __call__(self, turn: Turn) -> Outcome:
-        embeddings, net = embedded(turn).detach(), self.scale.d(turn)
+        embeddings, net = embedded(turn), self.scale.d(turn)
         features = net.features(seen(down(turn.batch.images, self.scale.side)))
         right, wrong = (net.head(features, said) for said in (embeddings, embeddings.roll(1, 0)))
         fake = net(seen(turn.made["fake"]), embeddings)
@@ -242,7 +242,7 @@ def build(config: Config, spec: Spec) -> Game:
         nets=nn.ModuleDict(nets),
         players={
             "G1": Player(("reader", "told1", "G1"), config.optim.g1),
-            "D1": Player(("D1",), config.optim.d1),
+            "D1": Player(("reader", "D1"), config.optim.d1),
             "G2": Player(("told2", "G2"), config.optim.g2),
             "D2": Player(("D2",), config.optim.d2),
         },
