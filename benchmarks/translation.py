@@ -92,7 +92,7 @@ def shown(folder: Path) -> str:
 def translated(run: Any, images: np.ndarray) -> np.ndarray:
     """What a run makes of images of its data's own size: uint8 (N, H, W, C')."""
     player = run.player
-    if run.spec.channels == 1:  # a folder whose images are all grey
+    if images.shape[3] != run.spec.channels:  # a folder whose images are all grey, as those of line art are
         images = np.stack([luma(image) for image in images])[..., None]
     return player.finished(player.mapped(player.game.translator.ways["B"], images)).numpy()
 
