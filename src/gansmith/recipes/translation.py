@@ -31,7 +31,7 @@ class Pool:
     def exchanged(self, fakes: Tensor) -> Tensor:
         """Each of the fakes (N, C, R, R), or, half of the time once the pool is full, an old one in its place, which
         leaves the pool to it."""
-        shown = []
+        self.images, shown = self.images.to(fakes.device), []  # a resumed pool comes from a file
         for fake in fakes.detach():
             if len(self.images) < self.size:
                 self.images = torch.cat([self.images, fake[None]]) if len(self.images) else fake[None].clone()
@@ -45,7 +45,7 @@ class Pool:
         return {"images": self.images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.images = state["images"].to(self.images.device)
+        self.images = state["images"]
 
 
 def notes_on(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
