@@ -1,12 +1,12 @@
 """Emoji drawn from captions that were held out, and whether they can be told from one another by what they show;
 `docs/text_to_image.md` is made of it.
 
-    python benchmarks/text_to_image.py                    # all that has not been measured yet: about 1 hour a part
+    python benchmarks/text_to_image.py                    # all that has not been measured yet: half an hour a part
     python benchmarks/text_to_image.py --only words --redo
     python benchmarks/text_to_image.py --minutes 0.5      # a trial of everything, minutes
     python benchmarks/text_to_image.py --table-only       # the page of what there is
 
-    words   ``gansmith train stackgan --data captioned --set captions=words``, 40 minutes
+    words   ``gansmith train stackgan --data captioned --set captions=words``, 20 minutes: 40 CPU minutes on two cores
     minilm  the same with captions read by MiniLM; where its package is installed (extra `text`)
 
 The data are Twitter's emoji with captions, of `sources.py`, which fetches what is missing.
@@ -56,7 +56,7 @@ from sources import built_set
 
 NAME = "text_to_image"
 Record = dict[str, Any]
-MINUTES = 40
+MINUTES = 20
 CANDIDATES = 30
 DRAWN = 8
 """Images of each held-out caption."""

@@ -1,23 +1,24 @@
 """Images to other images, measured on what was held out; `docs/translation.md` is made of it.
 
-    python benchmarks/translation.py --peer-folder PEER     # all that has not been measured yet: about 3 hours
+    python benchmarks/translation.py --peer-folder PEER     # all that has not been measured yet: about 2 hours
     python benchmarks/translation.py --only openmoji,brain
     python benchmarks/translation.py --only style --redo    # forget what there is of it, measure it again
     python benchmarks/translation.py --minutes 0.5 --peer-folder PEER      # a trial of everything, minutes
     python benchmarks/translation.py --table-only           # the page of what there is
 
 The data are those of `sources.py`, which fetches what is missing. All trainings are ``gansmith train`` with the default
-settings, one at a time, with all cores; their minutes are those of the whole command.
+settings, one at a time, with all cores, in no more than 40 CPU minutes: 20 on two cores. Minutes are those of the whole
+command.
 
-emoji     `cyclegan`, google's emoji to twitter's, 40 minutes, without pairs; and PyTorch-GAN's `cyclegan.py`,
+emoji     `cyclegan`, google's emoji to twitter's, without pairs; and PyTorch-GAN's `cyclegan.py`,
           unchanged, on the same images for the same minutes of training alone (see `peers.py`; it needs
           --peer-folder). Of held-out emoji the true drawing is known: perceptual distance, and that of the colours'
           histograms.
-openmoji  `pix2pix`, line art to colours, 20 minutes; against the line art as it is, and against the mean colour of
+openmoji  `pix2pix`, line art to colours; against the line art as it is, and against the mean colour of
           training within the outline.
-brain     `pix2pix`, T1 to grey matter, 20 minutes; against the band of intensities that is best on the training slices,
+brain     `pix2pix`, T1 to grey matter; against the band of intensities that is best on the training slices,
           and against the best that any function of a pixel's intensity does.
-style     `cyclegan`, photographs to a drawing's style, 40 minutes; the kernel distance of squares of held-out
+style     `cyclegan`, photographs to a drawing's style; the kernel distance of squares of held-out
           photographs to squares of the part of the drawing that was held out.
 
 Everything is measured at the end of the training, never at its best checkpoint, which the held-out images chose.
@@ -67,6 +68,8 @@ from sources import built_set
 
 NAME = "translation"
 Record = dict[str, Any]
+MINUTES = 20
+"""Of a training."""
 TILE = 64
 TILES_OF_PHOTO = 60
 """Squares of a photograph that are measured, evenly chosen, so that each photograph counts as much."""
@@ -75,9 +78,9 @@ TILES_OF_PHOTO = 60
 # ---- what the parts share
 
 
-def trained(bench: Bench, part: str, family: str, a: Path, b: Path, minutes: float, *args: str) -> tuple[Any, Record]:
+def trained(bench: Bench, part: str, family: str, a: Path, b: Path, *args: str) -> tuple[Any, Record]:
     """The finished run of a part, and what to record of it."""
-    length = f"{bench.minutes(minutes):g}"
+    length = f"{bench.minutes(MINUTES):g}"
     more = ("--to", str(b), "--minutes", length, *args)
     result = train(family, bench.work / f"{part}-ours", *more, data=str(a))
     command = " ".join(["gansmith train", family, "--data", shown(a), "--to", shown(b), "--minutes", length, *args])
@@ -121,7 +124,7 @@ def measure_emoji(bench: Bench) -> Record:
     if bench.asked.peer_folder is None:
         raise Failed("the emoji are measured beside PyTorch-GAN's script: --peer-folder PEER")
     google, twitter = built_set("emoji")
-    run, ours = trained(bench, "emoji", "cyclegan", google, twitter, 40)
+    run, ours = trained(bench, "emoji", "cyclegan", google, twitter)
     sources, targets = read_images(google / "test"), read_images(twitter / "test")
     made, theirs = by_peer(bench, google, twitter)
     outputs = {"untouched": sources, "ours": translated(run, sources), "theirs": made}
@@ -142,7 +145,7 @@ def by_peer(bench: Bench, google: Path, twitter: Path) -> tuple[np.ndarray, Reco
     Raises:
         Failed: the script did not come to its end.
     """
-    out, seconds = bench.work / "emoji-theirs.npz", round(60 * bench.minutes(40))
+    out, seconds = bench.work / "emoji-theirs.npz", round(60 * bench.minutes(MINUTES))
     if not out.exists():
         say("  PyTorch-GAN's cyclegan.py")
         data = bench.work / "emoji-theirs-data"
@@ -188,7 +191,7 @@ def emoji_section(bench: Bench, record: Record) -> str:
 def measure_openmoji(bench: Bench) -> Record:
     (folder,) = built_set("openmoji")
     line, colour = folder / "line", folder / "colour"
-    run, ours = trained(bench, "openmoji", "pix2pix", line, colour, 20)
+    run, ours = trained(bench, "openmoji", "pix2pix", line, colour)
     sources, targets = read_images(line / "test"), read_images(colour / "test")
     mean = mean_colour(read_images(line / "train"), read_images(colour / "train"))
     outputs = {
@@ -248,7 +251,7 @@ def openmoji_section(bench: Bench, record: Record) -> str:
 def measure_brain(bench: Bench) -> Record:
     (folder,) = built_set("brain")
     t1, grey = folder / "t1", folder / "grey"
-    run, ours = trained(bench, "brain", "pix2pix", t1, grey, 20, "--resolution", "256")
+    run, ours = trained(bench, "brain", "pix2pix", t1, grey, "--resolution", "256")
     sources, targets = read_images(t1 / "test"), read_images(grey / "test")
     known, answers = read_images(t1 / "train"), read_images(grey / "train")
     band = best_band(known, answers)
@@ -329,7 +332,7 @@ def brain_section(bench: Bench, record: Record) -> str:
 def measure_style(bench: Bench) -> Record:
     (folder,) = built_set("style")
     photos, drawn = folder / "photos", folder / "drawn"
-    run, ours = trained(bench, "style", "cyclegan", photos, drawn, 40, "--fit", "tiles", "--set", "data.tiles=400")
+    run, ours = trained(bench, "style", "cyclegan", photos, drawn, "--fit", "tiles", "--set", "data.tiles=400")
     before = list(pictures(photos / "test"))
     after = [translate_array(run, photo) for photo in before]
     features = extractor("efflite0")
@@ -457,10 +460,10 @@ def page(sections: list[str]) -> str:
 
 
 PARTS = {
-    "emoji": Part((40, 40), measure_emoji, emoji_section),
-    "openmoji": Part((20,), measure_openmoji, openmoji_section),
-    "brain": Part((20,), measure_brain, brain_section),
-    "style": Part((40,), measure_style, style_section),
+    "emoji": Part((MINUTES, MINUTES), measure_emoji, emoji_section),
+    "openmoji": Part((MINUTES,), measure_openmoji, openmoji_section),
+    "brain": Part((MINUTES,), measure_brain, brain_section),
+    "style": Part((MINUTES,), measure_style, style_section),
 }
 
 

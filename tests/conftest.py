@@ -66,7 +66,7 @@ def tiny_data() -> Callable[..., Split]:
         rng = np.random.default_rng(0)
         images, targets = rng.integers(0, 256, (2, n, resolution, resolution, channels), np.uint8)
         captions = tuple(f"a {WORDS[1 + i % 3]} circle" for i in range(n))
-        return Split(images, np.arange(n) % 3, captions, targets=targets, partners=np.arange(n)[::-1].copy())
+        return Split(images, np.arange(n) % 3, captions, targets=targets, paired=True)
 
     return tiny_data
 
@@ -100,9 +100,9 @@ def tiny_session(tiny_data: Callable[..., Split], tiny_spec: Callable[..., Spec]
         spec = tiny_spec(family, resolution, channels)
         data = tiny_data(resolution=resolution, channels=channels)
         if config.data.targets == "none":
-            data = replace(data, targets=None, partners=None)
+            data = replace(data, targets=None, paired=False)
         elif config.data.targets == "unpaired":
-            data = replace(data, partners=None)
+            data = replace(data, paired=False)
         return Session(config, spec, data, Runtime(torch.device("cpu"), bf16))
 
     return tiny_session

@@ -176,8 +176,8 @@ def seen_by(net: nn.Module, side: int, place: int, channels: int = 1) -> Tensor:
     [
         (ResNetGenerator(1, 1, 1, 0), 12, 64),
         (ResNetGenerator(1, 1, 1, 2), 28, 96),
-        (UNet(1, 1, 1, 8, 0.0), 21, 80),
-        (UNet(1, 1, 1, 16, 0.0), 45, 128),
+        (UNet(1, 1, 1, 8, 0.0), 22, 80),
+        (UNet(1, 1, 1, 16, 0.0), 46, 128),
     ],
 )
 def test_reach(net: ResNetGenerator | UNet, reach: int, side: int) -> None:
@@ -218,19 +218,21 @@ def test_the_layers_of_the_discriminator() -> None:
 
 
 def test_the_layers_of_the_unet() -> None:
-    # Isola 2017, app. 6.1.1: C64-C128-C256-C512 x 5; CD512 x 3, C512, C256, C128, C64, of twice as many by the skips.
+    # Isola 2017, app. 6.1.1: C64-C128-C256-C512 x 5; CD512 x 3, C512, C256, C128, C64, of twice as many by the skips;
+    # then, where the paper's makes the image, one more, and a convolution.
     with torch.device("meta"):
         g = UNet(3, 1, 64, 256, 0.5)
     encoder = [m for m in g.down.modules() if isinstance(m, nn.Conv2d)]
     decoder = [m for m in g.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert [m.out_channels for m in encoder] == [64, 128, 256, 512, 512, 512, 512, 512]
-    assert [m.out_channels for m in decoder] == [512, 512, 512, 512, 256, 128, 64, 1]
+    assert [m.out_channels for m in decoder] == [512, 512, 512, 512, 256, 128, 64, 64]
     assert [m.in_channels for m in decoder] == [512, 1024, 1024, 1024, 1024, 512, 256, 128]
     assert {(m.kernel_size, m.stride) for m in encoder + decoder} == {((4, 4), (2, 2))}
     assert [isinstance(layer[1], nn.BatchNorm2d) for layer in g.down] == [False] + [True] * 6 + [False]
     assert {layer[2].negative_slope for layer in g.down} == {0.2}
     assert [type(m) for m in g.up[0]] == [nn.ConvTranspose2d, nn.BatchNorm2d, nn.Dropout, nn.ReLU]
-    assert [any(isinstance(m, nn.Dropout) for m in layer) for layer in g.up] == [True] * 3 + [False] * 4
+    assert [any(isinstance(m, nn.Dropout) for m in layer) for layer in g.up] == [True] * 3 + [False] * 5
+    assert (g.last.in_channels, g.last.out_channels, g.last.kernel_size) == (67, 1, (3, 3))
     assert [UNet(1, 1, 1, side, 0.5).depth for side in (4, 16, 64, 512)] == [2, 4, 6, 8]
 
 

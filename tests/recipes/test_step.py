@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gansmith.core.clock import Clock, Plan
-from gansmith.core.config import EmaConfig, OptimConfig
+from gansmith.core.config import Config, DataConfig, EmaConfig, OptimConfig, TrainConfig
 from gansmith.core.game import Batch, Game, Move, Outcome, Player, Sampler, Stage, Turn
 from gansmith.data import Split
 from gansmith.losses.penalties import r1
@@ -240,7 +240,7 @@ def test_the_average_follows_running_statistics_too() -> None:
 def feed_of(n: int, batch: int, seed: int = 0) -> Feed:
     """A feed of n images, each of one grey that is its number."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 2, 2, 1))
-    return Feed(Split(images, np.arange(n)), batch, seed, CPU)
+    return Feed(Split(images, np.arange(n)), Config(family="any", train=TrainConfig(batch=batch, seed=seed)), CPU)
 
 
 @given(n=st.integers(1, 40), batch=st.integers(2, 50), position=st.integers(0, 500), seed=st.integers(0, 2**63 - 1))
@@ -281,6 +281,49 @@ def test_a_batch_holds_the_images_scaled_and_their_labels() -> None:
     torch.testing.assert_close(batch.images[:, 0, 1, 0], expected)
     ends = CPU.images(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1))
     assert ends.flatten().tolist() == pytest.approx([-1, 1])
+
+
+def jittered(paired: bool, position: int, mirror: bool = True, shift: float = 0.25, batch: int = 64) -> Batch:
+    """Of 8x8 images of which every pixel is another, targets of paired ones 64 levels above them."""
+    images = np.tile(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), (5, 1, 1, 1))
+    config = Config(family="any", train=TrainConfig(batch=batch), data=DataConfig(mirror=mirror, shift=shift))
+    return Feed(Split(images, targets=images + 64, paired=paired), config, CPU).at(position)
+
+
+def levels(images: Tensor | None) -> Tensor:
+    assert images is not None
+    return ((images[:, 0] + 1) * 127.5).round().long()
+
+
+def test_images_are_mirrored_and_moved_with_their_edges_reflected() -> None:
+    plain = torch.arange(64.0).view(1, 1, 8, 8)
+    padded = nn.functional.pad(plain, (2, 2, 2, 2), mode="reflect").long()[0, 0]
+    moved = [padded[y : y + 8, x : x + 8] for y in range(5) for x in range(5)]
+    every = torch.stack([*moved, *(image.flip(1) for image in moved)])
+    made = levels(jittered(paired=True, position=0, batch=600).images)
+    found = (made[:, None] == every).all((2, 3))
+    assert (found.sum(1) == 1).all()
+    assert found.any(0).all()
+    for unasked, kept in (
+        ({"mirror": False}, moved),
+        ({"shift": 0.0}, [plain[0, 0].long(), plain[0, 0].long().flip(1)]),
+    ):
+        made = levels(jittered(True, 0, **unasked).images)
+        assert (made[:, None] == torch.stack(kept)).all((2, 3)).any(1).all()
+        assert len(made.flatten(1).unique(dim=0)) > 1
+
+
+def test_pairs_are_jittered_together_and_others_each_by_itself() -> None:
+    together, apart = (jittered(paired, 128) for paired in (True, False))
+    assert (levels(together.targets) - levels(together.images) == 64).all()
+    same = (levels(apart.targets) - levels(apart.images) == 64).all(2).all(1)
+    assert same.float().mean() < 0.2
+
+
+def test_jitter_is_a_function_of_seed_and_position() -> None:
+    first, again, later = (jittered(True, position).images for position in (64, 64, 128))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
 
 
 # ---- optimisers

@@ -352,6 +352,15 @@ def test_minutes_are_kept(train: Train, monkeypatch: pytest.MonkeyPatch, minutes
     assert run.dir.meta()["total"] > 20 * minutes * 60 * run.config.train.batch
 
 
+def test_minutes_that_hardly_leave_time_to_train_are_told(
+    train: Train, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 60.0)
+    run = train({"train.frames": 0, "train.checkpoint_seconds": 60}, kimg=None, minutes=1)
+    assert run.dir.meta()["total"] == run.config.train.batch
+    assert "train.minutes=1: 0 seconds of them are left to train in" in caplog.text
+
+
 def test_the_plan_is_fixed(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 0.0)
     settings = {"train.frames": 0, "train.checkpoint_seconds": 60}

@@ -27,7 +27,7 @@ from gansmith.core.game import Autoencoder, Request, Styles
 from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
-from gansmith.metrics import Reference, Scores, default_extractor, evaluate, extractor
+from gansmith.metrics import MAX_TRIVIAL, Reference, Scores, default_extractor, evaluate, extractor, remember
 from gansmith.recipes import BASELINE, build
 from gansmith.training.judge import Judge, pair_scores
 from gansmith.training.loop import plan_run, play_run
@@ -287,7 +287,8 @@ class Run:
 
         Args:
             data: another source than the run's own.
-            n: how many fakes; by default as many as there are held-out images, at least 2,000, at most 10,000.
+            n: how many fakes; by default as many as there are held-out images, at least 2,000, at most 10,000; of
+                colours, whose features take longer, 2,000.
             extractor_name: by default the one for images of this kind.
             metrics: some of `gansmith.metrics.METRICS`; by default all.
         """
@@ -308,14 +309,14 @@ class Run:
         metrics: Sequence[str] | None = None,
     ) -> Scores:
         """`evaluate`, against data that are open."""
-        net = extractor(extractor_name) if extractor_name else default_extractor(self.spec.channels)
+        real, heldout = pictures_of(dataset)
+        net = extractor(extractor_name) if extractor_name else default_extractor(real.shape[-1])
         count = count_of_fakes(dataset) if n is None else n
         log.info("scoring %d samples by %s features", count, net.name)
         request = self._request(count, seed, 1.0, None)
         if request.labels is None or dataset.spec.classes == self.spec.classes:
             request = self.player.asked(dataset, count, seed)
         fakes = self.player.sample(count, seed, request).numpy()
-        real, heldout = pictures_of(dataset)
         scores = evaluate(
             fakes,
             real,
@@ -346,7 +347,8 @@ def class_named(classes: Sequence[str], label: str | int) -> int:
 
 
 def count_of_fakes(dataset: Dataset) -> int:
-    return min(10_000, max(2_000, len(dataset.heldout.images)))
+    """By default."""
+    return min(10_000, max(2_000, len(dataset.heldout))) if pictures_of(dataset)[0].shape[-1] == 1 else 2_000
 
 
 def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -608,14 +610,16 @@ def check_drift(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, A
 
 
 def seconds_to_measure(config: Config, dataset: Dataset) -> float:
-    """About how long the final evaluation will take."""
+    """About how long the final evaluation will take; what it needs of the real images is made now."""
     if config.train.minutes is None:
         return 0.0
-    net = default_extractor(dataset.spec.channels)
+    (real, heldout), fakes = pictures_of(dataset), count_of_fakes(dataset)
+    net = default_extractor(real.shape[-1])
+    log.info("reading the features of real images, once")
+    remember(real, heldout, fakes, net, dataset.fingerprint)
     began = time.monotonic()
-    net(pictures_of(dataset)[0][: net.batch])
-    count = min(10_000, len(dataset.train.images)) + len(dataset.heldout.images) + 2 * count_of_fakes(dataset)
-    return (time.monotonic() - began) * count / net.batch + 2.0
+    net(real[: net.batch])
+    return (time.monotonic() - began) * (fakes + MAX_TRIVIAL) / net.batch + 2.0
 
 
 def quick_reference(config: Config, dataset: Dataset) -> Reference | None:

@@ -34,7 +34,7 @@ class Split:
         captions: N texts, or None.
         names: N names relative to the source, such as ``cat/001.png``; of tiles ``cat/001.png#012``.
         targets: uint8 (M, R, R, C'), a map as `images` is, of images of the other kind, or None.
-        partners: int64 (N,), of every image the row of `targets` that it is to become; None unless data are paired.
+        paired: whether image and target of the same row belong together; M is then N.
     """
 
     images: np.ndarray
@@ -42,7 +42,7 @@ class Split:
     captions: tuple[str, ...] | None = None
     names: tuple[str, ...] = ()
     targets: np.ndarray | None = None
-    partners: np.ndarray | None = None
+    paired: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -194,7 +194,7 @@ def _split(packed: Packed, rows: slice) -> Split:
         None if index.captions is None else tuple(index.captions[rows]),
         tuple(index.names[rows]),
         None if targets is None else targets[rows],
-        None if targets is None else np.arange(rows.stop - rows.start, dtype=np.int64),
+        index.spec.paired,
     )
 
 

@@ -7,7 +7,7 @@ protocol); ``pairs`` (PSNR, SSIM and their record), ``perceptual`` (networks by 
 whose weights lie in ``weights/``.
 """
 
-from gansmith.metrics.evaluation import LEAST, METRICS, evaluate
+from gansmith.metrics.evaluation import LEAST, MAX_TRIVIAL, METRICS, evaluate, remember
 from gansmith.metrics.features import Extractor, default_extractor, extractor
 from gansmith.metrics.frechet import Moments, frechet_distance, frechet_from_moments
 from gansmith.metrics.intervals import bootstrap_interval
@@ -21,6 +21,7 @@ from gansmith.metrics.scores import Difference, Protocol, Score, Scores, compare
 
 __all__ = [
     "LEAST",
+    "MAX_TRIVIAL",
     "METRICS",
     "Difference",
     "Extractor",
@@ -49,6 +50,7 @@ __all__ = [
     "psnr",
     "psnr_y",
     "recall",
+    "remember",
     "score_pairs",
     "ssim",
 ]

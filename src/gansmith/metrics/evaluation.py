@@ -90,6 +90,16 @@ def evaluate(
     return Scores({name: _score(name, measured, floors, ends, seed) for name in names}, protocol)
 
 
+def remember(
+    real: Images, heldout: Images | None, count: int, extractor: Extractor, key: str, *, seed: int = 0
+) -> None:
+    """Makes the features that `evaluate` will need of the real images, for `count` fakes, unless they are on disk."""
+    Reference.of(real, extractor, key, seed=seed)
+    held = _heldout(heldout, count, seed)
+    if held is not None:
+        cached_features(held, extractor, key)
+
+
 def _known(metrics: Iterable[str] | None) -> list[str]:
     names = list(METRICS if metrics is None else metrics)
     for name in names:

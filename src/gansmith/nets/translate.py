@@ -102,11 +102,13 @@ class UNet(nn.Module):
     """Image (N, inputs, h, w) -> image (N, outputs, h, w) in [-1, 1] (Isola 2017, app. 6.1.1).
 
     An encoder and a decoder with a skip at every size. Every Ck halves or doubles the side: a 4x4 convolution of stride
-    2, batch norm, activation. In training, dropout is the noise z: there is no other (sec. 3.1).
+    2, batch norm, activation. In training, dropout is the noise z: there is no other (sec. 3.1). One departure: where
+    the paper's last Ck makes the image, here it makes features, and a 3x3 convolution sees them and the input: what
+    stays as it is need not pass through half the size, and the traces of every other pixel go.
 
     Args:
         inputs, outputs: channels of the images.
-        width: k of the first layer, doubling at most to 8 times; the paper has 64.
+        width: k of the first layer and of the last, doubling between at most to 8 times; the paper has 64.
         resolution: side that it is trained at, a power of two from 4 up; so many layers lead down to one pixel, at
             most 8 as in the paper.
         dropout: probability in the decoder's first three layers; the paper has 0.5.
@@ -123,11 +125,11 @@ class UNet(nn.Module):
             norm = nn.Identity() if bare else nn.BatchNorm2d(made)
             conv = nn.Conv2d(came, made, 4, 2, 1, bias=bare)
             self.down.append(nn.Sequential(conv, norm, nn.LeakyReLU(0.2)))
-        for i, (below, made) in enumerate(pairwise(channels[::-1])):
+        for i, (below, made) in enumerate(pairwise([*channels[::-1], width])):
             grow = nn.ConvTranspose2d(2 * below if i else below, made, 4, 2, 1, bias=False)
             dropped = [nn.Dropout(dropout)] if i < 3 else []
             self.up.append(nn.Sequential(grow, nn.BatchNorm2d(made), *dropped, nn.ReLU(inplace=True)))
-        self.last = nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1)
+        self.last = padded(width + inputs, outputs, 3)
         init_normal(self)
 
     @property
@@ -141,9 +143,9 @@ class UNet(nn.Module):
 
         Going down, a pixel is made of its own two and of one more on either side: over all levels, whose pixels are
         1, 2, 4, ... wide, this adds up to `multiple` - 1. Going up, it is made of its own and of a neighbour, of
-        pixels that are 2, 4, ... wide: 2 (`multiple` - 1).
+        pixels that are 2, 4, ... wide: 2 (`multiple` - 1). The last convolution adds 1.
         """
-        return 3 * (self.multiple - 1)
+        return 3 * (self.multiple - 1) + 1
 
     def forward(self, image: Tensor) -> Tensor:
         skips = [image]
@@ -151,8 +153,9 @@ class UNet(nn.Module):
             skips.append(down(skips[-1]))
         x = skips.pop()
         for up in self.up:
-            x = torch.cat([up(x), skips.pop()], 1)
-        return self.last(x).tanh()
+            grown = up(x)
+            x = torch.cat([grown, skips.pop().to(grown.dtype)], 1)
+        return self.last(x.contiguous(memory_format=torch.channels_last)).tanh()
 
 
 class PatchDiscriminator(nn.Module):

@@ -40,7 +40,7 @@ class Config(settings.Config):
     """The settings of `cyclegan`."""
 
     family: Literal["cyclegan"] = "cyclegan"
-    data: DataConfig = DataConfig(targets="unpaired")
+    data: DataConfig = DataConfig(targets="unpaired", mirror=True)
     train: TrainConfig = TrainConfig(batch=4)
     width: int = Field(24, ge=1)
     """G's channels at full resolution, 64 in the paper; four times as many where its blocks are"""

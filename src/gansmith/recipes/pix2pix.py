@@ -37,7 +37,7 @@ class Config(settings.Config):
     """The settings of `pix2pix`."""
 
     family: Literal["pix2pix"] = "pix2pix"
-    data: DataConfig = DataConfig(targets="paired")
+    data: DataConfig = DataConfig(targets="paired", mirror=True, shift=0.06)
     train: TrainConfig = TrainConfig(batch=8)
     width: int = Field(24, ge=1)
     """G's channels at half resolution, doubling towards its middle, at most 8 times; 64 in the paper"""

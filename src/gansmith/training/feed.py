@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.config import Config, DataConfig
 from gansmith.core.game import Batch
 from gansmith.data import Split
-from gansmith.training.runtime import SHUFFLE, TARGETS, Runtime, mixed_seed
+from gansmith.training.runtime import JITTER, SHUFFLE, TARGETS, Runtime, mixed_seed
 
 
 class Shuffled:
@@ -32,6 +33,37 @@ class Shuffled:
         return np.concatenate([self.order(int(e))[places[places // self.size == e] % self.size] for e in epochs])
 
 
+class Jitter:
+    """Where the pixels of images are taken from, by chance: mirrored, and moved, with their edges reflected.
+
+    Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", app. 6.2, without its zoom.
+
+    Args:
+        size: images that are jittered together.
+        side: of them.
+        data: how they are.
+        generator: what chance is drawn from.
+    """
+
+    def __init__(self, size: int, side: int, data: DataConfig, generator: np.random.Generator):
+        most = round(data.shift * side)
+        moves = generator.integers(-most, most, (2, size, 1), endpoint=True)
+        mirrored = generator.random((size, 1)) < 0.5 * data.mirror
+        rows, columns = (reflected(np.arange(side) + move, side) for move in moves)
+        self.rows = rows[:, :, None]
+        self.columns = np.where(mirrored, columns[:, ::-1], columns)[:, None]
+
+    def taken(self, packed: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """The images (N, R, R, C) in the rows `chosen` of packed ones."""
+        images: np.ndarray = packed[chosen[:, None, None], self.rows, self.columns]
+        return images
+
+
+def reflected(places: np.ndarray, side: int) -> np.ndarray:
+    """Places at most `side` - 1 beyond either edge, as far within it."""
+    return side - 1 - np.abs(side - 1 - np.abs(places))
+
+
 class Feed:
     """An endless stream of images, with what belongs to each; targets that belong to none in particular are a stream
     of their own.
@@ -40,24 +72,30 @@ class Feed:
         texts: (N, ...) the images' captions as a game reads them.
     """
 
-    def __init__(self, split: Split, batch: int, seed: int, runtime: Runtime, texts: Tensor | None = None):
-        self.split, self.batch, self.seed, self.runtime, self.texts = split, batch, seed, runtime, texts
-        self.order = Shuffled(len(split.images), seed, SHUFFLE)
-        self.others = None if split.targets is None else Shuffled(len(split.targets), seed, TARGETS)
+    def __init__(self, split: Split, config: Config, runtime: Runtime, texts: Tensor | None = None):
+        self.split, self.data, self.runtime, self.texts = split, config.data, runtime, texts
+        self.batch, self.seed = config.train.batch, config.train.seed
+        self.order = Shuffled(len(split.images), self.seed, SHUFFLE)
+        self.others = None if split.targets is None else Shuffled(len(split.targets), self.seed, TARGETS)
 
     def at(self, position: int) -> Batch:
         """The batch that begins at `position` of the stream."""
         chosen, split, device = self.order.at(position, self.batch), self.split, self.runtime.device
         labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)[chosen]).to(device)
         texts = None if self.texts is None else self.texts[torch.from_numpy(chosen)].to(device)
-        return Batch(self._images(split.images, chosen), labels, self._targets(position, chosen), texts)
+        generator = np.random.default_rng(mixed_seed(self.seed, JITTER, position))
+        jitter = self._jitter(generator)
+        images, targets = self._images(split.images, chosen, jitter), None
+        if split.targets is not None and self.others is not None:
+            rows = chosen if split.paired else self.others.at(position, self.batch)
+            targets = self._images(split.targets, rows, jitter if split.paired else self._jitter(generator))
+        return Batch(images, labels, targets, texts)
 
-    def _targets(self, position: int, chosen: np.ndarray) -> Tensor | None:
-        if self.split.targets is None or self.others is None:
+    def _jitter(self, generator: np.random.Generator) -> Jitter | None:
+        if not (self.data.mirror or self.data.shift):
             return None
-        partners = self.split.partners
-        rows = self.others.at(position, self.batch) if partners is None else partners[chosen]
-        return self._images(self.split.targets, rows)
+        return Jitter(self.batch, self.split.images.shape[1], self.data, generator)
 
-    def _images(self, packed: np.ndarray, rows: np.ndarray) -> Tensor:
-        return self.runtime.images(torch.from_numpy(np.take(packed, rows, axis=0)))
+    def _images(self, packed: np.ndarray, rows: np.ndarray, jitter: Jitter | None) -> Tensor:
+        taken = np.take(packed, rows, axis=0) if jitter is None else jitter.taken(packed, rows)
+        return self.runtime.images(torch.from_numpy(taken))

@@ -44,6 +44,8 @@ HEARTBEAT_SECONDS = 20.0
 BARE_STEPS = 0.9
 """Share of a run's time that would do for its steps at the speed of its first seconds: rows, TensorBoard and
 checkpoints take 6 to 8 %, and a machine that has just been idle is faster than minutes later (LOG.md)."""
+SHORT = 0.25
+"""Share of the minutes asked for, below which what is left to train in is worth a warning."""
 ROWS = 1000
 
 
@@ -229,6 +231,13 @@ def plan_run(config: Config, dataset: Dataset, runtime: Runtime, judge: Judge, f
         return Plan.of(config.train.images, session.shares)
     seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
     left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, judge, fakes))
+    if left < SHORT * 60 * config.train.minutes:
+        log.warning(
+            "train.minutes=%g: %.0f seconds of them are left to train in; loading the data, pictures and scores take "
+            "the others. More --minutes, or --kimg, which counts training alone",
+            config.train.minutes,
+            max(left, 0),
+        )
     return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
 
 

@@ -69,7 +69,7 @@ def mixed_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-BUILD, STEP, SHUFFLE, SAMPLE, TARGETS = range(5)
+BUILD, STEP, SHUFFLE, SAMPLE, TARGETS, JITTER = range(6)
 """Streams of random numbers: each use has its own, so that none moves another."""
 
 

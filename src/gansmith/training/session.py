@@ -229,7 +229,7 @@ class Session(Player):
         self.game.nets.train()
         self.optims = {name: Optim(player, self.game.nets) for name, player in self.game.players.items()}
         texts = self.read(data.captions or (), len(data))
-        self.feed = Feed(data, config.train.batch, config.train.seed, runtime, texts)
+        self.feed = Feed(data, config, runtime, texts)
         self.controls = {"ema": self.ema, **self.game.controls}
 
     def sources(self, n: int) -> Tensor | None:
