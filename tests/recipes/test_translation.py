@@ -14,6 +14,7 @@ from gansmith.core.clock import Clock
 from gansmith.core.errors import ConfigError
 from gansmith.core.game import Turn
 from gansmith.core.spec import Spec
+from gansmith.metrics import perceptual_net
 from gansmith.recipes import build, family_named
 from gansmith.recipes.translation import Pool
 from gansmith.training.session import Session
@@ -111,14 +112,16 @@ def test_a_pool_of_none_shows_the_new_ones() -> None:
 
 
 def test_pix2pixs_generator_pays_for_pixels_and_for_fooling_a_d_that_sees_both(tiny_session: Make) -> None:
-    session = tiny_session("pix2pix", {"pixels": 10.0, "dropout": 0.0})
+    session = tiny_session("pix2pix", {"pixels": 10.0, "perceptual": 3.0, "dropout": 0.0})
     turn = turn_of(session)
     outcome = by_player(session)["G"](turn)
     fake, d = turn.made["fake"], session.game.nets["D"]
     with torch.no_grad():
         fooling = torch.nn.functional.softplus(-d(torch.cat([turn.batch.images, fake], 1))).mean()
+        seen = perceptual_net("efflite0").distance(fake, turn.batch.targets).mean()
     torch.testing.assert_close(outcome.terms["loss"].detach(), fooling)
     torch.testing.assert_close(outcome.terms["pixels"].detach(), 10 * (fake - turn.batch.targets).abs().mean())
+    torch.testing.assert_close(outcome.terms["perceptual_loss"].detach(), 3 * seen)
 
 
 def test_the_paired_see_each_image_with_its_own_target(tiny_session: Make) -> None:

@@ -27,6 +27,7 @@ from gansmith.core.words import words_of
 from gansmith.data.layout import is_image, wanted
 from gansmith.data.picture import BROKEN, Header, open_image, to_eight_bit, upright
 from gansmith.data.sources.folder import scan
+from gansmith.nets.translate import instance_norms
 
 Verb = Literal["translate", "upscale", "restore"]
 FAMILIES: Mapping[Verb, str] = {
@@ -110,6 +111,7 @@ def way_of(run: Run, to: str | None = None) -> Iterator[Way]:
             translator.scale,
             translator.multiple,
             translator.reach,
+            instance_norms(nets.values()),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -12,10 +12,12 @@ from weakref import finalize
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.nets.translate import InstanceNorm2d, normed_alike
 from gansmith.training.runtime import Runtime
 from gansmith.training.session import to_uint8
 
@@ -57,6 +59,7 @@ class Way:
     Attributes:
         function: (1, C, h, w) in [-1, 1], on the CPU -> (1, C', scale h, scale w) in [-1, 1].
         channels: C and C'.
+        norms: those over all pixels of an image.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -64,6 +67,7 @@ class Way:
     scale: int = 1
     multiple: int = 1
     reach: int = 0
+    norms: Sequence[InstanceNorm2d] = ()
 
     @property
     def overlap(self) -> int:
@@ -123,7 +127,8 @@ def mapped(
     """What a way makes of an image: uint8 (H, W, C) to uint8 (scale H, scale W, C').
 
     The image is mirrored at its lower and right borders up to the size that the net takes. Where all of it needs more
-    than `memory`, it goes by tiles; they come out as the whole would, but for norms over all pixels.
+    than `memory`, it goes by tiles; they come out as the whole would. Norms over all pixels take the moments of the
+    image made as small as a tile, so that all tiles are normalised alike.
 
     Args:
         memory: most bytes that the process may take; None takes what it needs.
@@ -141,11 +146,23 @@ def mapped(
     room = math.prod(size) if memory is None else room_for_tile(way, size, memory, held + out.nbytes)
     sides = tile_sides(size, way.multiple, room)
     down, across = (spans(len(axis), side, way) for axis, side in zip((rows, columns), sides, strict=True))
-    for y, x in product(down, across):
-        tile = way(image[rows[y.start : y.stop, None], columns[x.start : x.stop]])
-        compose(out, tile, y, x, way.scale)
-        advance(1 / (len(down) * len(across)))
+    tiles = list(product(down, across))
+    norms = way.norms if len(tiles) > 1 else ()
+    with normed_alike(norms):
+        if norms:
+            mapped(way, reduced(image, math.prod(sides)))
+        for y, x in tiles:
+            tile = way(image[rows[y.start : y.stop, None], columns[x.start : x.stop]])
+            compose(out, tile, y, x, way.scale)
+            advance(1 / len(tiles))
     return out
+
+
+def reduced(image: np.ndarray, room: int) -> np.ndarray:
+    """The image with so many pixels at most, a whole number of its own in each."""
+    solid = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    small = np.asarray(solid.reduce(math.ceil(math.sqrt(math.prod(solid.size) / room))))
+    return small.reshape(*small.shape[:2], -1)
 
 
 def up(length: float, multiple: int) -> int:

@@ -20,7 +20,7 @@ from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import AdversarialLoss, loss_named
 from gansmith.losses.reconstruction import reconstruction_named
 from gansmith.nets.translate import PatchDiscriminator, UNet
-from gansmith.recipes.translation import check_loss, check_targets, notes_on, of_images
+from gansmith.recipes.translation import PerceptualNet, check_loss, check_targets, notes_on, of_images, perceived
 from gansmith.recipes.two_player import LossName
 
 
@@ -51,6 +51,10 @@ class Config(settings.Config):
     """weight of the distance to the target (eq. 4, λ)"""
     reconstruction: Literal["mse", "l1"] = "l1"
     """that distance"""
+    perceptual: float = Field(0.0, ge=0)
+    """weight of the perceptual distance to the target beside it (Wang 2018, pix2pixHD, as VGG's in its sec. 4)"""
+    perceptual_net: PerceptualNet = "efflite0"
+    """the network of that distance (see `gansmith.metrics.perceptual`)"""
     optim: OptimsConfig = OptimsConfig()
 
 
@@ -69,18 +73,17 @@ class Translate:
     """G's move (eq. 4)."""
 
     loss: AdversarialLoss
-    pixels: float
-    reconstruction: str
+    weights: Config
 
     def __call__(self, turn: Turn) -> Outcome:
-        net, fake = turn.nets["D"], turn.nets["G"](turn.batch.images)
+        net, fake, weights = turn.nets["D"], turn.nets["G"](turn.batch.images), self.weights
         turn.made["fake"] = fake.detach()
         real = net(beside(turn, target(turn))) if self.loss.paired else None
-        distance = reconstruction_named(self.reconstruction)(fake, target(turn))
-        return Outcome(
-            {"loss": self.loss.g(net(beside(turn, fake)), real), "pixels": self.pixels * distance},
-            {"distance": distance.detach()},
-        )
+        distance = reconstruction_named(weights.reconstruction)(fake, target(turn))
+        terms = {"loss": self.loss.g(net(beside(turn, fake)), real), "pixels": weights.pixels * distance}
+        if weights.perceptual:
+            terms["perceptual_loss"] = weights.perceptual * perceived(weights.perceptual_net, fake, target(turn))
+        return Outcome(terms, {"distance": distance.detach()})
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def build(config: Config, spec: Spec) -> Game:
     g = UNet(a, b, config.width, spec.resolution, config.dropout)
     d = PatchDiscriminator(a + b, config.d_width, spec.resolution, "batch")
     moves = (
-        Move("G", Translate(loss, config.pixels, config.reconstruction)),
+        Move("G", Translate(loss, config)),
         Move("D", Judge(loss)),
     )
     net: Any = g

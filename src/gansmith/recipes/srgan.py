@@ -25,10 +25,9 @@ from gansmith.core.game import Batch, Game, Move, Nets, Outcome, Player, Stage, 
 from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import AdversarialLoss, loss_named
 from gansmith.losses.reconstruction import reconstruction_named
-from gansmith.metrics import perceptual_net
 from gansmith.nets.degrade import Degradation, cropped
 from gansmith.nets.superres import Discriminator, RRDBNet, SRResNet, upsampled
-from gansmith.recipes.translation import check_loss, notes_on, of_images
+from gansmith.recipes.translation import PerceptualNet, check_loss, notes_on, of_images, perceived
 from gansmith.recipes.two_player import LossName
 
 Range = tuple[float, float]
@@ -80,7 +79,7 @@ class Config(settings.Config):
     """weight of that distance in the second stage"""
     perceptual: float = Field(1.0, ge=0)
     """weight of the perceptual distance (eq. 5, in the form of Zhang 2018)"""
-    perceptual_net: Literal["efflite0", "vgg16", "vgg16-imagenet"] = "efflite0"
+    perceptual_net: PerceptualNet = "efflite0"
     """the network of that distance (see `gansmith.metrics.perceptual`); a vgg16 takes sixteen times as long on a CPU"""
     adversarial: float = Field(5e-3, ge=0)
     """weight of what D says; 1e-3 in Ledig 2017 (eq. 3), 5e-3 in Wang 2018"""
@@ -155,8 +154,7 @@ class Deceive:
             "pixels": weights.pixels * reconstruction_named(weights.reconstruction)(fake, full),
         }
         if weights.perceptual:
-            seen = perceptual_net(weights.perceptual_net, fake.device).distance(fake, full).mean()
-            terms["perceptual_loss"] = weights.perceptual * seen
+            terms["perceptual_loss"] = weights.perceptual * perceived(weights.perceptual_net, fake, full)
         return Outcome(terms)
 
 

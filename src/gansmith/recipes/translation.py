@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from gansmith.core.errors import ConfigError
 from gansmith.core.game import Nets, Request, Sampler
 from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import AdversarialLoss
+from gansmith.metrics import perceptual_net
+
+PerceptualNet = Literal["efflite0", "vgg16", "vgg16-imagenet"]
 
 
 @dataclass
@@ -46,6 +49,11 @@ class Pool:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.images = state["images"]
+
+
+def perceived(name: PerceptualNet, made: Tensor, wanted: Tensor) -> Tensor:
+    """The perceptual distance by the network of that name, a mean over images."""
+    return perceptual_net(name, made.device).distance(made, wanted).mean()
 
 
 def notes_on(real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gansmith.data import Dataset
+from gansmith.data.split import evenly
 from gansmith.metrics import PairScores, Reference, distance_of, perceptual_net, perceptual_net_here, score_pairs
 from gansmith.training.session import Player
 
@@ -46,15 +47,21 @@ class Shown(NamedTuple):
 
 
 def held_out(player: Player, dataset: Dataset, most: int) -> Shown | None:
-    """At most so many; None where the data has none with a target, or the game makes no images of images."""
+    """At most so many, evenly chosen; None where the data has none with a target, or the game makes no images of
+    images."""
     translator = player.game.translator
-    if translator is None:
+    if translator is None or (dataset.pairs is None and translator.given is None):
         return None
-    if dataset.pairs is not None:
-        return Shown(*player.columns(dataset.pairs.sources[:most], dataset.pairs.targets[:most])[:3])
-    if translator.given is not None and len(dataset.heldout):
-        return Shown(*player.columns(dataset.heldout.images[:most], None)[:3])
-    return None
+    sources, targets = shown_images(dataset, most)
+    return Shown(*player.columns(sources, targets)[:3]) if len(sources) else None
+
+
+def shown_images(dataset: Dataset, most: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most so many held-out images, evenly chosen, and what they are to become, where that is known."""
+    if dataset.pairs is None:
+        return dataset.heldout.images[evenly(len(dataset.heldout), most)], None
+    chosen = evenly(len(dataset.pairs), most)
+    return dataset.pairs.sources[chosen], dataset.pairs.targets[chosen]
 
 
 def pair_scores(player: Player, dataset: Dataset, most: int) -> PairScores | None:

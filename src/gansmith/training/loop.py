@@ -29,12 +29,12 @@ from gansmith.core.paths import sweep
 from gansmith.data import Dataset
 from gansmith.metrics import LEAST
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
-from gansmith.training.judge import BEST_BY, Judge
+from gansmith.training.judge import BEST_BY, Judge, shown_images
 from gansmith.training.observers import Row, Watchers
 from gansmith.training.pictures import grid, save_picture, side_by_side
 from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime, mixed_seed, own_randomness
-from gansmith.training.session import Session, first_images
+from gansmith.training.session import Session
 
 log = logging.getLogger("gansmith")
 
@@ -204,10 +204,8 @@ def picture(session: Session, dataset: Dataset) -> Image.Image:
     seed = session.config.train.seed
     if session.game.translator is None:
         return grid(session.sample(FIXED_LATENTS, mixed_seed(seed, FIXED_LATENTS)).numpy())
-    pairs = dataset.pairs
-    images = first_images(dataset, FIXED_IMAGES) if pairs is None else pairs.sources[:FIXED_IMAGES]
-    shown = session.columns(images, None if pairs is None else pairs.targets[:FIXED_IMAGES])
-    return side_by_side(shown)
+    images, targets = shown_images(dataset, FIXED_IMAGES)
+    return side_by_side(session.columns(images if len(images) else dataset.train.images[:FIXED_IMAGES], targets))
 
 
 def plan_run(config: Config, dataset: Dataset, runtime: Runtime, judge: Judge, fakes: int, deadline: float) -> Plan:

@@ -16,6 +16,7 @@ from gansmith.core.errors import ConfigError
 from gansmith.core.game import Batch, Nets, Request
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, Split
+from gansmith.data.split import evenly
 from gansmith.recipes import build
 from gansmith.training.ema import Ema
 from gansmith.training.feed import Feed
@@ -187,8 +188,8 @@ class Player:
 
 
 def first_images(data: Dataset, n: int) -> np.ndarray:
-    """At most n images of the data, held-out ones first: uint8 (N, R, R, C)."""
-    held = data.heldout.images[:n]
+    """At most n images of the data, held-out ones first, evenly chosen of these: uint8 (N, R, R, C)."""
+    held = data.heldout.images[evenly(len(data.heldout), n)]
     return np.concatenate([held, data.train.images[: n - len(held)]])
 
 
