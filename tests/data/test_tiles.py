@@ -98,7 +98,15 @@ def test_choice_is_even() -> None:
     assert counts.max() < 80 + 5 * 8
 
 
-def test_flat_squares_are_left_out_unless_all_are() -> None:
+def test_a_tenth_of_the_squares_is_flat() -> None:
+    lively = np.random.default_rng(0).integers(0, 256, (16, 16 * 40), np.uint8)
+    picture = Image.fromarray(np.concatenate([lively, np.full_like(lively, 90)]))
+    for most, count, flat in ((20, 20, 2), (40, 40, 4), (50, 45, 5), (500, 80, 40)):
+        chosen = choose_tiles(picture, 16, most, "x")
+        assert (len(chosen), sum(number >= 40 for number in chosen)) == (count, flat)
+
+
+def test_flat_squares_are_left_out_of_few_unless_all_are() -> None:
     picture = np.full((16, 48, 3), 100, np.uint8)
     picture[:, 16:32:2] = 107  # half the pixels 7 higher: a standard deviation of 3.5
     picture[:, 32::2] = 105  # 2.5

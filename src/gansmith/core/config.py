@@ -44,7 +44,7 @@ class DataConfig(Settings):
     """how an image becomes a square: auto pads what is slightly smaller than the square and crops the rest; tiles cuts
     it up, as large as it is, into at most `tiles` squares"""
     tiles: int = Field(100, ge=1)
-    """with fit=tiles: most squares that an image is cut into; flat ones are left out"""
+    """with fit=tiles: most squares that an image is cut into, a tenth of them flat ones"""
     channels: Literal[1, 3, 4] | None = None
     """1 grey, 3 RGB, 4 RGBA; by default 1 if every image is grey, else 3 (transparency is put on white)"""
     holdout: float = Field(0.1, ge=0.0, le=0.5)

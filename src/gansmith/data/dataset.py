@@ -19,6 +19,7 @@ from gansmith.data.pack import pack, survey
 from gansmith.data.sources import find_source
 from gansmith.data.split import evenly
 from gansmith.data.store import Index, Packed, fingerprint, open_packed
+from gansmith.data.tiles import FLAT_SHARE
 
 _PAIRS = 256
 """Most held-out pairs that are kept in memory to measure by."""
@@ -162,7 +163,7 @@ def _key(source: Source, config: DataConfig) -> str:
     """The fingerprint of a packed source: only settings that change what comes out count."""
     settings = config.model_dump(include={"resolution", "fit", "channels", "holdout"})
     if config.fit == "tiles":
-        settings["tiles"] = config.tiles
+        settings["tiles"] = config.tiles, FLAT_SHARE
     if config.captions:
         settings["captions"] = True
     return fingerprint(source.stamp, settings)

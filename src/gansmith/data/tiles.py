@@ -12,7 +12,9 @@ from gansmith.data.geometry import Square
 from gansmith.data.split import place_of
 
 _FLAT = 3.0
-"""Least standard deviation of luma, of 255, of a square that is kept: below it are sky, walls and blur."""
+"""Standard deviation of luma, of 255, below which a square is flat: sky, walls and blur."""
+FLAT_SHARE = 0.1
+"""How many of the squares may be flat: all else is more to learn, but what has never seen a sky spoils it (LOG.md)."""
 
 
 def count_tiles(size: tuple[int, int], side: int) -> int:
@@ -21,14 +23,17 @@ def count_tiles(size: tuple[int, int], side: int) -> int:
 
 
 def choose_tiles(image: Image.Image, side: int, most: int, name: str) -> list[int]:
-    """Numbers of the squares to keep, rising: `most` of those that are not flat, or of all where all are flat.
+    """Numbers of the squares to keep, rising: `most`, a tenth of them flat ones; or flat ones where all are.
 
-    Which are dropped depends on their own content and on a shuffle by the image's name, not on the other squares.
+    Which are dropped depends on whether they are flat and on a shuffle by the image's name.
     """
     luma = np.asarray(image.convert("L"))
-    squares = [luma[y : y + side, x : x + side] for x, y in _corners(image.size, side)]
-    numbers = [i for i, square in enumerate(squares) if square.std() >= _FLAT] or range(len(squares))
-    return sorted(sorted(numbers, key=lambda number: place_of(tile_name(name, number)))[:most])
+    flat = [luma[y : y + side, x : x + side].std() < _FLAT for x, y in _corners(image.size, side)]
+    shuffled = sorted(range(len(flat)), key=lambda number: place_of(tile_name(name, number)))
+    if all(flat):
+        return sorted(shuffled[:most])
+    calm = [number for number in shuffled if flat[number]][: int(FLAT_SHARE * most)]
+    return sorted([number for number in shuffled if not flat[number]][: most - len(calm)] + calm)
 
 
 def cut_tiles(image: Image.Image, side: int, numbers: list[int]) -> list[Square]:
