@@ -105,10 +105,10 @@ def test_instance_norm_is_the_same_in_eval_mode() -> None:
 
 
 def test_the_layers_of_the_resnet() -> None:
-    # c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3.
+    # c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3, but for the kernels of u.
     with torch.device("meta"):
         g = ResNetGenerator(3, 1, 64, 9)
-    expected = [(64, 7, 1), (128, 3, 2), (256, 3, 2), *[(256, 3, 1)] * 18, (128, 3, 2), (64, 3, 2), (1, 7, 1)]
+    expected = [(64, 7, 1), (128, 3, 2), (256, 3, 2), *[(256, 3, 1)] * 18, (128, 4, 2), (64, 4, 2), (1, 7, 1)]
     convs = [m for m in g.modules() if isinstance(m, CONV)]
     assert [(m.out_channels, m.kernel_size[0], m.stride[0]) for m in convs] == expected
     assert [m.padding_mode for m in convs if m.stride == (1, 1)] == ["reflect"] * 20
@@ -123,7 +123,7 @@ def test_the_layers_of_the_resnet() -> None:
 @pytest.mark.parametrize(("width", "blocks"), [(8, 1), (16, 3)])
 def test_parameters_of_the_resnet(width: int, blocks: int) -> None:
     w, halved = width, (9 * width * 2 * width + 2 * width, 9 * 2 * width * 4 * width + 4 * width)
-    doubled = (9 * 4 * width * 2 * width + 2 * width, 9 * 2 * width * width + width)
+    doubled = (16 * 4 * width * 2 * width + 2 * width, 16 * 2 * width * width + width)
     block = 2 * (9 * (4 * w) ** 2 + 4 * w)
     ends = 49 * 3 * w + w + 49 * (w + 3) * 1 + 1
     total = ends + sum(halved) + sum(doubled) + blocks * block
@@ -174,8 +174,8 @@ def seen_by(net: nn.Module, side: int, place: int, channels: int = 1) -> Tensor:
 @pytest.mark.parametrize(
     ("net", "reach", "side"),
     [
-        (ResNetGenerator(1, 1, 1, 0), 12, 64),
-        (ResNetGenerator(1, 1, 1, 2), 28, 96),
+        (ResNetGenerator(1, 1, 1, 0), 15, 64),
+        (ResNetGenerator(1, 1, 1, 2), 31, 96),
         (UNet(1, 1, 1, 8, 0.0), 22, 80),
         (UNet(1, 1, 1, 16, 0.0), 46, 128),
     ],
