@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from common import (
     HERE,
     Bench,
     Failed,
+    Measure,
     Part,
     bench_parser,
     betters,
@@ -100,6 +101,13 @@ def translated(run: Any, images: np.ndarray) -> np.ndarray:
     return player.finished(player.mapped(player.game.translator.ways["B"], images)).numpy()
 
 
+def values_of(
+    measures: Mapping[str, Measure], outputs: Mapping[str, np.ndarray], targets: np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
+    """By measure and by who made it: (N,)."""
+    return {name: {who: measure(made, targets) for who, made in outputs.items()} for name, measure in measures.items()}
+
+
 def save_columns(bench: Bench, name: str, columns: list[np.ndarray], groups: int, rows: int) -> None:
     """A picture of columns that belong together, `groups` of them side by side, of evenly chosen images."""
     count = min(groups * rows, len(columns[0]) // groups * groups)
@@ -129,10 +137,7 @@ def measure_emoji(bench: Bench) -> Record:
     made, theirs = by_peer(bench, google, twitter)
     outputs = {"untouched": sources, "ours": translated(run, sources), "theirs": made}
     measures = perceptual_measures() | {"colour histogram": colour_histogram_distance}
-    values = {
-        name: {who: measure(made, targets) for who, made in outputs.items()} for name, measure in measures.items()
-    }
-    comparison = compared(values, "ours")
+    comparison = compared(values_of(measures, outputs, targets), "ours")
     claims = betters(comparison, "ours", "untouched") | betters(comparison, "ours", "theirs")
     save_columns(bench, "emoji.png", [*outputs.values(), targets], groups=3, rows=8)
     record = {"ours": ours, "theirs": theirs, "pairs": len(sources)}
@@ -200,10 +205,7 @@ def measure_openmoji(bench: Bench) -> Record:
         "ours": translated(run, sources),
     }
     measures = {"PSNR, dB": psnr, "SSIM": ssim} | perceptual_measures()
-    values = {
-        name: {who: measure(made, targets) for who, made in outputs.items()} for name, measure in measures.items()
-    }
-    comparison = compared(values, "ours")
+    comparison = compared(values_of(measures, outputs, targets), "ours")
     claims = betters(comparison, "ours", "line art") | betters(comparison, "ours", "mean colour")
     save_columns(bench, "openmoji.png", [*outputs.values(), targets], groups=3, rows=8)
     record = {"ours": ours, "pairs": len(sources), "mean_colour": [round(float(x)) for x in mean]}

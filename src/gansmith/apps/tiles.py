@@ -159,7 +159,7 @@ def mapped(
 
 
 def reduced(image: np.ndarray, room: int) -> np.ndarray:
-    """The image with so many pixels at most, a whole number of its own in each."""
+    """The image with about so many pixels, each the mean of as many of its own."""
     solid = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     small = np.asarray(solid.reduce(math.ceil(math.sqrt(math.prod(solid.size) / room))))
     return small.reshape(*small.shape[:2], -1)

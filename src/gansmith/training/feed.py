@@ -83,18 +83,20 @@ class Feed:
         chosen, split, device = self.order.at(position, self.batch), self.split, self.runtime.device
         labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels)[chosen]).to(device)
         texts = None if self.texts is None else self.texts[torch.from_numpy(chosen)].to(device)
-        generator = np.random.default_rng(mixed_seed(self.seed, JITTER, position))
-        jitter = self._jitter(generator)
+        jitter, other = self._jitters(position)
         images, targets = self._images(split.images, chosen, jitter), None
         if split.targets is not None and self.others is not None:
             rows = chosen if split.paired else self.others.at(position, self.batch)
-            targets = self._images(split.targets, rows, jitter if split.paired else self._jitter(generator))
+            targets = self._images(split.targets, rows, other)
         return Batch(images, labels, targets, texts)
 
-    def _jitter(self, generator: np.random.Generator) -> Jitter | None:
+    def _jitters(self, position: int) -> tuple[Jitter | None, Jitter | None]:
+        """Of the images and of their targets: the same of pairs."""
         if not (self.data.mirror or self.data.shift):
-            return None
-        return Jitter(self.batch, self.split.images.shape[1], self.data, generator)
+            return None, None
+        generator = np.random.default_rng(mixed_seed(self.seed, JITTER, position))
+        first, other = (Jitter(self.batch, self.split.images.shape[1], self.data, generator) for _ in range(2))
+        return first, first if self.split.paired else other
 
     def _images(self, packed: np.ndarray, rows: np.ndarray, jitter: Jitter | None) -> Tensor:
         taken = np.take(packed, rows, axis=0) if jitter is None else jitter.taken(packed, rows)
