@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import subprocess
@@ -201,7 +202,8 @@ def last_message(log: Path) -> str:
 
 
 def train(family: str, run_dir: Path, *args: str, data: str = "fashion-mnist") -> dict[str, Any]:
-    """``gansmith train FAMILY --json`` in a process of its own: its result, and the seconds that all of it took.
+    """``gansmith train FAMILY --json`` in a process of its own: its result, and the seconds that all of it took, of the clock
+    and of all cores.
 
     A run that was stopped goes on; the seconds are then those of its last part.
     """
@@ -211,9 +213,16 @@ def train(family: str, run_dir: Path, *args: str, data: str = "fashion-mnist") -
         say(f"waiting for another process that trains in {run_dir}")
         time.sleep(10)
     order = [sys.executable, "-m", "gansmith.cli.main", "train", family, "--data", data, "--json"]
-    began = time.monotonic()
+    began, spent = time.monotonic(), cpu_of_children()
     printed = run_process([*order, "--run-dir", str(run_dir), *args], log_of(run_dir))
-    return {**json.loads(printed), "wall_seconds": round(time.monotonic() - began, 1)}
+    took = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_of_children() - spent}
+    return {**json.loads(printed), **{name: round(seconds, 1) for name, seconds in took.items()}}
+
+
+def cpu_of_children() -> float:
+    """Seconds that processes which have ended spent on all cores."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def log_of(run_dir: Path) -> Path:
@@ -354,7 +363,7 @@ OVERHEAD = 1.15
 
 def of_run(result: Mapping[str, Any], command: str) -> dict[str, Any]:
     """What a record says of a run that `train` has made."""
-    names = ("images", "images_per_second", "seconds", "wall_seconds")
+    names = ("images", "images_per_second", "seconds", "wall_seconds", "cpu_seconds")
     return {"command": command, **{name: result[name] for name in names}}
 
 
