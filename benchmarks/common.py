@@ -202,8 +202,8 @@ def last_message(log: Path) -> str:
 
 
 def train(family: str, run_dir: Path, *args: str, data: str = "fashion-mnist") -> dict[str, Any]:
-    """``gansmith train FAMILY --json`` in a process of its own: its result, and the seconds that all of it took, of the clock
-    and of all cores.
+    """``gansmith train FAMILY --json`` in a process of its own: its result, and the seconds that all of it took, of the
+    clock and of all cores.
 
     A run that was stopped goes on; the seconds are then those of its last part.
     """
