@@ -8,12 +8,12 @@
     python benchmarks/photos.py --table-only        # the page of what there is
 
 The photographs are those of `sources.py`, which fetches what is missing: 27 to train on, 9 to measure by. All trainings
-are ``gansmith train srgan``, one at a time, with all cores, in no more than 40 CPU minutes: 18 on two cores, since a
-plan of minutes may be overrun. Minutes are those of the whole command.
+are ``gansmith train srgan``, one at a time, with all cores, in no more than 40 CPU minutes: at most 18 on two cores,
+since a plan of minutes may be overrun. Minutes are those of the whole command.
 
 x4    two runs: the pixel stage alone, 12 minutes, and the whole game, 18 minutes, of which the pixel stage has its
       share; against bicubic interpolation.
-jpeg  ``--scale 1`` on JPEG files of quality 20, 18 minutes; against the files as they are.
+jpeg  ``--scale 1`` on JPEG files of quality 20, 12 minutes; against the files as they are.
 
 The middle of every test photograph, 1,024 pixels square, is made small by Pillow's bicubic filter, or compressed by
 Pillow, as a user's files are; and enlarged, or restored, as ``gansmith upscale`` and ``restore`` do it. PSNR is of luma
@@ -97,7 +97,7 @@ class Training:
 PIXELS = Training("pixel stage", 12, 4, ("adversarial_share=0.01", "adversarial=0", "perceptual=0"))
 """The second stage, which there must be, is short, and pays for pixels alone."""
 WHOLE = Training("adversarial stage", 18, 4)
-RESTORING = Training("restored", 18, 1, ("jpeg=[20,20]",))
+RESTORING = Training("restored", 12, 1, ("jpeg=[20,20]",))
 
 
 # ---- measuring
