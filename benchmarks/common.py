@@ -183,10 +183,10 @@ def run_process(order: list[str], log: Path, env: dict[str, str] | None = None) 
     with log.open("a") as chatter, subprocess.Popen(order, stdout=subprocess.PIPE, stderr=chatter, env=env) as child:
         try:
             printed = child.communicate()[0].decode()
-        except BaseException:
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-            raise
+        finally:
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+                child.wait()
     if child.returncode in (75, 130):
         raise Interrupted(child.returncode)
     if child.returncode:
@@ -365,6 +365,14 @@ def of_run(result: Mapping[str, Any], command: str) -> dict[str, Any]:
     """What a record says of a run that `train` has made."""
     names = ("images", "images_per_second", "seconds", "wall_seconds", "cpu_seconds")
     return {"command": command, **{name: result[name] for name in names}}
+
+
+def ran(run: Mapping[str, Any], kind: str = "images") -> str:
+    """What the page says of a run's record: its command, its length, and what it cost."""
+    return (
+        f"`{run['command']}`: {run['images']:,} {kind} at {run['images_per_second']:,.0f}/s, "
+        f"{run['seconds'] / 60:.1f} minutes of it training; {run['cpu_seconds'] / 60:.1f} CPU minutes in all"
+    )
 
 
 def estimate(values: np.ndarray, digits: int = 5) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from common import (
     of_run,
     perceptual_measures,
     play_parts,
+    ran,
     save_sheet,
     say,
     settings_flags,
@@ -220,11 +221,7 @@ def digits(measure: str) -> int:
 
 
 def runs_of(record: Record) -> str:
-    lines = [
-        f"- {name}: `{run['command']}`: {run['images']:,} squares at {run['images_per_second']:,.0f}/s, "
-        f"{run['seconds'] / 60:.1f} minutes of it training; {run['cpu_seconds'] / 60:.1f} CPU minutes in all"
-        for name, run in record["runs"].items()
-    ]
+    lines = [f"- {name}: {ran(run, 'squares')}" for name, run in record["runs"].items()]
     return (
         "\n".join(lines) + f"\n\n{when([record])}. The training's own perceptual loss is by `{record['trained_by']}`."
     )

@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import gansmith
-from common import Bench, Part, bench_parser, estimate, markdown, of_run, play_parts, say, told, train, when
+from common import Bench, Part, bench_parser, estimate, markdown, of_run, play_parts, ran, say, told, train, when
 from gansmith.apps.files import draw_images
 from gansmith.core.words import words_of
 from gansmith.metrics import Score, evaluate, extractor
@@ -333,7 +333,7 @@ def save_drawn(bench: Bench, captions: str, unseen: Captioned, drawn: dict[str, 
             beside = left + column * (SIDE + gap) + 8 * ((column > 0) + (column > 2))
             sheet.paste(Image.fromarray(image), (beside, top))
     bench.pictures.mkdir(parents=True, exist_ok=True)
-    sheet.save(bench.pictures / f"{captions}.png", optimize=True)
+    sheet.save(bench.pictures / f"{captions}.webp", quality=90)
 
 
 def wrapped(text: str, width: int) -> str:
@@ -346,7 +346,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def section(captions: str, bench: Bench, record: Record) -> str:
-    ours, lost = record["ours"], record["unknown_words"]
+    lost = record["unknown_words"]
     rows = [
         [name, *(told(of[key]) for key in ("right", "shuffled", "difference"))]
         for name, of in record["matching"].items()
@@ -361,16 +361,15 @@ def section(captions: str, bench: Bench, record: Record) -> str:
         for who, key in (("held-out drawings", "floor"), ("trivial generator", "trivial"))
     ]
     return (
-        f"## Captions read by {captions}\n\n`{ours['command']}`, {when([record])}: {ours['images']:,} images of "
-        f"{record['trained_on']:,} drawings at {ours['images_per_second']:,.0f}/s, {ours['seconds'] / 60:.1f} minutes "
-        f"of them training. {record['captions']} held-out captions, {DRAWN} images of each; {lost['some']} have a word "
-        f"that training has not, {lost['all']} no other.\n\n"
+        f"## Captions read by {captions}\n\n{ran(record['ours'])}. {when([record])}. {record['trained_on']:,} drawings "
+        f"to train on; {record['captions']} held-out captions, {DRAWN} images of each; {lost['some']} have a word that "
+        f"training has not, {lost['all']} no other.\n\n"
         f"How often the caption is found among {CANDIDATES}; chance is {record['chance']:.3f}:\n\n"
         f"{markdown(['mean [95 % interval over captions]', 'right', 'shuffled captions', 'difference'], rows)}\n\n"
         "Distances of an image of every caption to the training drawings, by `efflite0`:\n\n"
         f"{markdown(['[95 % interval]', *(f'{name} ↓' for name in METRICS.values())], far)}\n\n"
         "Held-out captions, the true drawing, two images of Stage-I, six of Stage-II; evenly chosen captions, the "
-        f"first images of each:\n\n{bench.link(f'{captions}.png')}"
+        f"first images of each:\n\n{bench.link(f'{captions}.webp')}"
     )
 
 

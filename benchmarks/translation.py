@@ -53,6 +53,7 @@ from common import (
     of_run,
     perceptual_measures,
     play_parts,
+    ran,
     read_images,
     run_process,
     save_sheet,
@@ -118,11 +119,7 @@ def save_columns(bench: Bench, name: str, columns: list[np.ndarray], groups: int
 
 def what_ran(record: Record) -> str:
     """Of a run, for the page."""
-    ours = record["ours"]
-    return (
-        f"`{ours['command']}`, {when([record])}: {ours['images']:,} images at {ours['images_per_second']:,.0f}/s, "
-        f"{ours['seconds'] / 60:.1f} minutes of them training; {ours['cpu_seconds'] / 60:.1f} CPU minutes in all."
-    )
+    return f"{ran(record['ours'])}. {when([record])}."
 
 
 # ---- emoji
