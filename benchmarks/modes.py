@@ -70,8 +70,10 @@ from gansmith.data import open_data
 from gansmith.nets.blocks import Maxout
 from gansmith.recipes.two_player import Conditions, Rules, TwoPlayerConfig, two_player
 from gansmith.training.ema import Ema
-from gansmith.training.loop import plan_run, play_run
+from gansmith.training.judge import Judge
+from gansmith.training.loop import play_run
 from gansmith.training.optim import Optim
+from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime, seed_step
 from gansmith.training.step import play_step
@@ -322,13 +324,13 @@ def train_stacked(family: str, own: dict[str, Any], seed: int, data: Path, path:
     settings = {"data.source": str(data), "data.holdout": 0.0, "train.seed": seed, "train.kimg": STACKED_KIMG}
     config = resolve(family, [("modes", nested(settings | {"train.evaluations": 0} | own))])
     dataset, run = open_data(config.data), RunDir(path)
-    meta = run.meta()
+    meta, judge = run.meta(), Judge(dataset, None)
     if not meta:
         runtime = Runtime.of(config.train)
-        meta = begun(plan_run(config, dataset, runtime, None, 0, 0.0), dataset, runtime)
+        meta = begun(plan_run(config, dataset, runtime, judge, 0, 0.0).plan, dataset, runtime)
     if run.read("status.json").get("state") != "finished":
         with run.held():
-            play_run(run, config, dataset, meta, None, quiet=False)
+            play_run(run, config, dataset, meta, None, judge, quiet=False)
     return Run(path)
 
 

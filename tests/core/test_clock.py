@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gansmith.core.clock import SCHEDULES, Clock, Plan, constant, cosine, linear
+from gansmith.core.clock import SCHEDULES, Clock, Pace, Plan, constant, cosine, linear
 
 totals = st.integers(1, 10**7)
 shares = st.lists(st.floats(0.01, 100), min_size=1, max_size=8)
@@ -39,6 +39,21 @@ def test_clocks_of_a_run_only_go_forward(total: int, shares: list[float], places
         assert (before.progress, before.stage) <= (after.progress, after.stage)
         if before.stage == after.stage:
             assert before.stage_progress <= after.stage_progress
+
+
+@given(shares=shares, images=st.integers(0, 10**6), left=st.floats(-60, 3600), speed=st.floats(0.1, 1e4))
+def test_what_is_left_of_the_minutes_is_filled(shares: list[float], images: int, left: float, speed: float) -> None:
+    """By a run whose later stages take twice as long; a run that is late already ends as soon as its stages let it."""
+    share = shares[0] / sum(shares)
+    weight = share + 2 * (1 - share)
+    clock = Clock(1, images, 10**9)
+    plan = Pace(until=100.0 + left, weight=weight).plan(clock, 100.0, speed, shares)
+    assert plan.at(1, images).stage == 0
+    assert not plan.at(1, images).finished
+    first = plan.total * share
+    took = (first - images + 2 * (plan.total - first)) / speed
+    least = (images + 1) / share
+    assert took == pytest.approx(left, abs=3 / speed) or plan.total == pytest.approx(least, abs=2)
 
 
 @given(total=totals, shares=shares, beyond=st.integers(0, 10**4))

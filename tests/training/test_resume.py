@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,11 +21,11 @@ import torch
 import gansmith
 from gansmith.apps import run as runs
 from gansmith.apps.configure import resolve
-from gansmith.core.clock import Plan
+from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import OptimConfig, TrainConfig
 from gansmith.core.errors import ConfigError, Diverged
 from gansmith.core.game import Player
-from gansmith.training import loop, runtime
+from gansmith.training import loop, planning, runtime
 from gansmith.training.checkpoint import flatten, load_checkpoint, newest
 from gansmith.training.optim import Optim
 from gansmith.training.rundir import RunDir
@@ -126,7 +127,7 @@ def test_moments_and_counts_are_where_the_optimiser_looks() -> None:
 
 def test_minutes_cannot_be_changed_but_kimg_can(train: Train) -> None:
     run = train({"train.checkpoint_seconds": 60}, kimg=None, minutes=0.01)
-    with pytest.raises(ConfigError, match=r"minutes become a number of images when it begins; --kimg"):
+    with pytest.raises(ConfigError, match=r"minutes become a number of images while it trains; --kimg"):
         train(kimg=None, minutes=0.02, allow_drift=True)
     kimg = (run.dir.meta()["total"] + 80) / 1000
     longer = train(kimg=kimg, allow_drift=True)
@@ -327,11 +328,14 @@ class Machine:
         return done
 
 
-@pytest.mark.parametrize("minutes", [1, 5])
+@pytest.mark.parametrize(("minutes", "busy"), [(1, 0), (5, 0), (5, 60)])
 @pytest.mark.parametrize("evaluations", [0, 4])
-def test_minutes_are_kept(train: Train, monkeypatch: pytest.MonkeyPatch, minutes: int, evaluations: int) -> None:
+def test_minutes_are_kept(
+    train: Train, monkeypatch: pytest.MonkeyPatch, minutes: int, busy: int, evaluations: int
+) -> None:
+    """On a machine that is a quarter as fast for its first `busy` seconds, too."""
     machine = Machine()
-    for module in (loop, runs):
+    for module in (loop, planning, runs):
         monkeypatch.setattr(module, "time", machine)
     monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 0.0)  # as `train` leaves the evaluation out
     # One of several thousand steps does its work: it is the plan that is looked at.
@@ -343,13 +347,35 @@ def test_minutes_are_kept(train: Train, monkeypatch: pytest.MonkeyPatch, minutes
         session.clock = plan.at(session.clock.step + 1, session.clock.images + session.config.train.batch)
         return {}
 
-    monkeypatch.setattr(Session, "step", machine.takes(lambda *args: 0.02, step))
+    def takes(*args: Any) -> float:
+        return 0.08 if machine.now < busy else 0.02
+
+    monkeypatch.setattr(Session, "step", machine.takes(takes, step))
     monkeypatch.setattr(Session, "sample", machine.takes(lambda session, n, *args: 1e-4 * n, Session.sample))
     settings = {"train.frames": 5, "train.evaluations": evaluations, "train.checkpoint_seconds": 60}
     run = train(settings, kimg=None, minutes=minutes)
-    # A tenth is left for rows, checkpoints and a machine that slows down, none of which is here.
-    assert 0.88 <= machine.now / (60 * minutes) <= 1.0
-    assert run.dir.meta()["total"] > 20 * minutes * 60 * run.config.train.batch
+    assert machine.now == pytest.approx(60 * minutes, rel=0.01)
+    steps = (60 * minutes - busy) / 0.02 + busy / 0.08
+    assert run.dir.meta()["total"] > 0.85 * steps * run.config.train.batch
+
+
+def test_a_run_that_is_killed_after_its_length_was_corrected_goes_on_to_that_length(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends with the weights of one that was not killed."""
+    monkeypatch.setattr(runs, "seconds_to_measure", lambda *args: 0.0)
+    monkeypatch.setattr(loop, "LEAST_PACED", 0.0)
+    monkeypatch.setattr(Pace, "plan", lambda self, clock, now, speed, shares: Plan.of(clock.images + 160, shares))
+    settings = {"train.frames": 0, "train.checkpoint_seconds": 60}
+    whole = train(settings, kimg=None, minutes=0.02)
+    total, weights = whole.dir.meta()["total"], whole.player.game.nets.state_dict()
+    assert len(newest(whole.dir.checkpoints)) > 1, "one of the correction, one of the end"
+    shutil.rmtree(newest(whole.dir.checkpoints)[0])
+    (whole.path / "result.json").unlink()
+    again = train(settings, kimg=None, minutes=0.02)
+    assert again.dir.meta()["total"] == total == again.result["images"]
+    for name, tensor in again.player.game.nets.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=0, atol=0)
 
 
 def test_minutes_that_hardly_leave_time_to_train_are_told(

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 import gansmith
 from gansmith.apps.configure import Layer, differences, from_file, nested, resolve
-from gansmith.core.clock import Plan
+from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.game import Autoencoder, Request, Styles
@@ -30,8 +30,9 @@ from gansmith.data import Dataset, open_data
 from gansmith.metrics import MAX_TRIVIAL, Reference, Scores, default_extractor, evaluate, extractor, remember
 from gansmith.recipes import BASELINE, build
 from gansmith.training.judge import Judge, pair_scores
-from gansmith.training.loop import plan_run, play_run
+from gansmith.training.loop import play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
+from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
@@ -440,7 +441,7 @@ def train(
     dataset = open_data(resolved.data, partial(rehearse, resolved))
     judge = Judge(dataset, quick_reference(resolved, dataset))
     known = directory.meta()
-    meta = prepare(directory, resolved, judge, began, allow_drift)
+    meta, pace = prepare(directory, resolved, judge, began, allow_drift)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
     if run_dir is None and not older:
         directory = claimed(resolved)
@@ -449,7 +450,7 @@ def train(
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
         if meta != known or not run.result:
-            play_run(directory, resolved, dataset, meta, judge, quiet)
+            play_run(directory, resolved, dataset, meta, pace, judge, quiet)
             with directory.writing():
                 conclude(run, dataset)
     return run
@@ -536,18 +537,32 @@ def place(config: Config, run_dir: str | Path | None, resume: str) -> RunDir:
     return directory
 
 
-def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift: bool) -> dict[str, Any]:
-    """The content of the run's meta.json: its length, that it began with or a new one, its data, where it began."""
+class Prepared(NamedTuple):
+    """The content of a run's meta.json: its length, that it began with or a new one, its data, where it began; and
+    what corrects a new length underway."""
+
+    meta: dict[str, Any]
+    pace: Pace | None
+
+
+def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift: bool) -> Prepared:
+    """What is decided before a run is played.
+
+    Raises:
+        ConfigError: settings or data changed, or the game cannot be built for these data.
+        DataError: there are too few images to measure a run by.
+    """
     meta, dataset = run.meta(), judge.dataset
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
-        return meta | length(planned(run, config)) | told(dataset)
+        return Prepared(meta | planned(run, config).to_json() | told(dataset), None)
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
         fakes = count_of_fakes(dataset)
-        plan = plan_run(config, dataset, runtime, judge, fakes, began + 60 * (config.train.minutes or 0) - reserve)
-    return begun(plan, dataset, runtime)
+        deadline = began + 60 * (config.train.minutes or 0) - reserve
+        plan, pace = plan_run(config, dataset, runtime, judge, fakes, deadline)
+    return Prepared(begun(plan, dataset, runtime), pace)
 
 
 def planned(run: RunDir, config: Config) -> Plan:
@@ -559,14 +574,9 @@ def planned(run: RunDir, config: Config) -> Plan:
     was, now = run.config().train, config.train
     if now.minutes not in (None, was.minutes):
         raise ConfigError(
-            f"{run.path}: a run's minutes become a number of images when it begins; --kimg makes it longer or shorter"
+            f"{run.path}: a run's minutes become a number of images while it trains; --kimg makes it longer or shorter"
         )
     return run.plan() if now.kimg in (None, was.kimg) else run.plan().scaled(now.images)
-
-
-def length(plan: Plan) -> dict[str, Any]:
-    """A plan as meta.json has it."""
-    return {"total": plan.total, "starts": list(plan.starts)}
 
 
 def told(dataset: Dataset) -> dict[str, Any]:
@@ -581,7 +591,7 @@ def told(dataset: Dataset) -> dict[str, Any]:
 def begun(plan: Plan, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
     """What a run begins with."""
     return {
-        **length(plan),
+        **plan.to_json(),
         **told(dataset),
         "argv": sys.argv,
         "versions": {

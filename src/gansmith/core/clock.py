@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 Schedule = Callable[[float], float]
 """Maps the run's progress in [0, 1] to a factor."""
@@ -47,7 +48,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many images a run draws, and where its stages begin. Fixed before the first step and kept with the run."""
+    """How many images a run draws, and where its stages begin. Made before the first step and kept with the run."""
 
     total: int
     starts: tuple[int, ...] = (0,)
@@ -59,6 +60,10 @@ class Plan:
         whole = sum(shares)
         return cls(total, (0, *(round(total * end / whole) for end in ends))[: len(shares)])
 
+    def to_json(self) -> dict[str, Any]:
+        """As meta.json has it."""
+        return {"total": self.total, "starts": list(self.starts)}
+
     def scaled(self, total: int) -> Plan:
         """The same stages over another number of images."""
         return Plan(total, tuple(round(start * total / self.total) for start in self.starts))
@@ -68,6 +73,30 @@ class Plan:
         stage = bisect_right(self.starts, images) - 1
         begin, end = self.starts[stage], (*self.starts[1:], self.total)[stage]
         return Clock(step, images, self.total, stage, images - begin, max(1, end - begin))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What keeps a run to its minutes: the speed of its first seconds need not last.
+
+    Attributes:
+        until: when training is to be over, on `time.monotonic`'s clock.
+        weight: how long an image of the whole run takes, by how long one of its first stage does.
+    """
+
+    until: float
+    weight: float
+
+    def plan(self, clock: Clock, now: float, speed: float, shares: Sequence[float]) -> Plan:
+        """That of the whole run, if images of its first stage go on at `speed` a second.
+
+        Args:
+            clock: a moment of the first stage, and of the new plan's.
+            shares: of the stages, as in `Plan.of`.
+        """
+        fit = (clock.images + max(0.0, self.until - now) * speed) / self.weight
+        least = (clock.images + 1) * sum(shares) / shares[0]
+        return Plan.of(int(max(fit, least)) + 1, shares)
 
 
 def constant(progress: float) -> float:

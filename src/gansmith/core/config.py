@@ -62,7 +62,7 @@ class TrainConfig(Settings):
     kimg: float | None = Field(None, gt=0)
     """length of the run in thousands of real images; 200 where minutes are not given either"""
     minutes: float | None = Field(None, gt=0)
-    """length of the run in minutes: the speed is measured for a few seconds, then the number of images is fixed"""
+    """length of the run in minutes: as many images as its speed lets fit, which is measured before and underway"""
     batch: int = Field(32, ge=2)
     """images a step"""
     seed: int = Field(0, ge=0, lt=2**63)

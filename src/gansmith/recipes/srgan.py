@@ -38,7 +38,7 @@ class OptimsConfig(Settings):
 
     pixels: OptimConfig = OptimConfig(lr=1e-3, beta1=0.9, beta2=0.99, decay="cosine")
     """the generator's, in the first stage"""
-    g: OptimConfig = OptimConfig(lr=2e-4, beta1=0.9, beta2=0.99, decay="cosine")
+    g: OptimConfig = OptimConfig(lr=1e-4, beta1=0.9, beta2=0.99, decay="cosine")
     """the generator's, in the second stage"""
     d: OptimConfig = OptimConfig(lr=2e-4, beta1=0.9, beta2=0.99, decay="cosine")
     """the discriminator's"""
@@ -69,14 +69,14 @@ class Config(settings.Config):
     """D's channels at full size, doubling to 8 times; 64 in the papers"""
     d_norm: Literal["batch", "none"] = "none"
     """normalisation in D; batch in Ledig 2017"""
-    adversarial_share: float = Field(0.4, gt=0, lt=1)
-    """share of the run's images in the second stage"""
+    adversarial_share: float = Field(0.1, gt=0, lt=1)
+    """share of the run's images in the second stage, each of which takes four times as long"""
     loss: LossName = "nonsaturating"
     """what D and G pay in the second stage; relativistic with variant=esrgan"""
     reconstruction: Literal["mse", "l1"] = "l1"
     """the distance of pixels; mse in Ledig 2017 (eq. 4), l1 in Wang 2018"""
-    pixels: float = Field(1.0, ge=0)
-    """weight of that distance in the second stage"""
+    pixels: float = Field(100.0, ge=0)
+    """weight of that distance in the second stage; the less, the sooner smooth parts get a grain that they never had"""
     perceptual: float = Field(1.0, ge=0)
     """weight of the perceptual distance (eq. 5, in the form of Zhang 2018)"""
     perceptual_net: PerceptualNet = "efflite0"

@@ -1,4 +1,4 @@
-"""What a run is measured by while it trains: the same few samples, again and again."""
+"""What a run is measured and seen by while it trains: the same few samples, again and again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from gansmith.data import Dataset
 from gansmith.data.split import evenly
 from gansmith.metrics import PairScores, Reference, distance_of, perceptual_net, perceptual_net_here, score_pairs
+from gansmith.training.pictures import grid, side_by_side
+from gansmith.training.runtime import mixed_seed
 from gansmith.training.session import Player
 
 QUICK_SAMPLES = 1000
 QUICK_PAIRS = 24
+FIXED_LATENTS = 64
+FIXED_IMAGES = 16
 BEST_BY = ("perceptual", "frechet")
 """Quick figures that the best checkpoint is chosen by: the first that was taken; lower is better."""
 
@@ -73,3 +78,12 @@ def pair_scores(player: Player, dataset: Dataset, most: int) -> PairScores | Non
 def perceptual() -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
     """The perceptual distance, where a network for it is installed."""
     return distance_of(perceptual_net()) if perceptual_net_here() else None
+
+
+def picture(player: Player, dataset: Dataset) -> Image.Image:
+    """A grid of the fixed latents; of a translator, fixed images with what it makes of them."""
+    seed = player.config.train.seed
+    if player.game.translator is None:
+        return grid(player.sample(FIXED_LATENTS, mixed_seed(seed, FIXED_LATENTS)).numpy())
+    images, targets = shown_images(dataset, FIXED_IMAGES)
+    return side_by_side(player.columns(images if len(images) else dataset.train.images[:FIXED_IMAGES], targets))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import signal
@@ -17,35 +16,29 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from gansmith.core.clock import Clock, Plan
+from gansmith.core.clock import Clock, Pace, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import ConfigError, DataError, Diverged, Stopped
+from gansmith.core.errors import ConfigError, Diverged, Stopped
 from gansmith.core.paths import sweep
 from gansmith.data import Dataset
-from gansmith.metrics import LEAST
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
-from gansmith.training.judge import BEST_BY, Judge, shown_images
+from gansmith.training.judge import BEST_BY, Judge, picture
 from gansmith.training.observers import Row, Watchers
-from gansmith.training.pictures import grid, save_picture, side_by_side
+from gansmith.training.pictures import save_picture
 from gansmith.training.rundir import RunDir
-from gansmith.training.runtime import Runtime, mixed_seed, own_randomness
+from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Session
 
 log = logging.getLogger("gansmith")
 
-FIXED_LATENTS = 64
-FIXED_IMAGES = 16
 HEARTBEAT_SECONDS = 20.0
-BARE_STEPS = 0.9
-"""Share of a run's time that would do for its steps at the speed of its first seconds: rows, TensorBoard and
-checkpoints take 6 to 8 %, and a machine that has just been idle is faster than minutes later (LOG.md)."""
-SHORT = 0.25
-"""Share of the minutes asked for, below which what is left to train in is worth a warning."""
+PACED = (0.05, 0.15, 0.3, 0.5)
+"""Where in a run of minutes it is asked how long it may still be."""
+LEAST_PACED = 5.0
+"""Seconds that a speed must have been seen for."""
 ROWS = 1000
 
 
@@ -99,14 +92,15 @@ class Tally:
 class Trainer:
     """Plays a session to its end, and keeps the run directory."""
 
-    def __init__(self, run: RunDir, session: Session, plan: Plan, judge: Judge):
-        self.run, self.session, self.plan, self.judge = run, session, plan, judge
+    def __init__(self, run: RunDir, session: Session, plan: Plan, pace: Pace | None, judge: Judge):
+        self.run, self.session, self.plan, self.pace, self.judge = run, session, plan, pace, judge
         self.train = session.config.train
         self.tally = Tally()
         self.began, self.began_images = time.monotonic(), session.clock.images
         self.seconds_before = float(next((row["seconds"] for row in reversed(run.rows())), 0.0))
         self.saved = time.monotonic()
         self.reported = self.saved
+        self.paced, self.paced_images = self.began, self.began_images
         self.best: dict[str, float | str] = run.read("checkpoints/best.json")
         if not (run.checkpoints / str(self.best.get("checkpoint"))).is_dir():
             self.best = {}  # the run was killed before that checkpoint was whole, and will come there again
@@ -144,6 +138,23 @@ class Trainer:
             self.save("running")
         elif time.monotonic() - self.reported > HEARTBEAT_SECONDS:
             self.report("running")
+        if any(before.progress < mark <= now.progress for mark in PACED):
+            self.keep_pace()
+
+    def keep_pace(self) -> None:
+        """Gives a run of minutes, in its first stage, the length that fits its speed since this was last done.
+
+        A checkpoint comes first: a run that is killed afterwards goes on from here, by the new plan.
+        """
+        clock, now = self.session.clock, time.monotonic()
+        if self.pace is None or clock.stage or clock.finished or now - self.paced < LEAST_PACED:
+            return
+        self.save("running")
+        speed = (clock.images - self.paced_images) / (now - self.paced)
+        self.plan = self.pace.plan(clock, now, speed, self.session.shares)
+        self.run.write("meta.json", self.run.meta() | self.plan.to_json())
+        self.session.clock = self.plan.at(clock.step, clock.images)
+        self.paced, self.paced_images = now, clock.images
 
     def row(self) -> Row:
         """The figures since the last row. Raises Diverged where they are not finite."""
@@ -199,94 +210,14 @@ class Trainer:
         )
 
 
-def picture(session: Session, dataset: Dataset) -> Image.Image:
-    """A grid of the fixed latents; of a translator, fixed images with what it makes of them."""
-    seed = session.config.train.seed
-    if session.game.translator is None:
-        return grid(session.sample(FIXED_LATENTS, mixed_seed(seed, FIXED_LATENTS)).numpy())
-    images, targets = shown_images(dataset, FIXED_IMAGES)
-    return side_by_side(session.columns(images if len(images) else dataset.train.images[:FIXED_IMAGES], targets))
-
-
-def plan_run(config: Config, dataset: Dataset, runtime: Runtime, judge: Judge, fakes: int, deadline: float) -> Plan:
-    """The length of a new run: as asked, or as many images as fit between now and `deadline`.
-
-    Args:
-        judge: of the quick scores, which take time too.
-        fakes: samples that will be made at the end.
-        deadline: on `time.monotonic`'s clock; only used where the configuration gives minutes.
-
-    Raises:
-        ConfigError: the game cannot be built for these data.
-        DataError: there are too few images to measure a run by.
-        MissingExtra: a stage needs a package that is not installed.
-    """
-    if len(dataset.train) < LEAST:
-        raise DataError(f"{dataset.name}: {len(dataset.train)} images to train on; at least {LEAST} are needed")
-    session = Session(config, dataset.spec, dataset.train, runtime)
-    if config.train.minutes is None:
-        play_stages(session)
-        return Plan.of(config.train.images, session.shares)
-    seconds_an_image = measure(session, budget=min(12.0, 0.08 * 60 * config.train.minutes))
-    left = BARE_STEPS * (deadline - time.monotonic() - pauses(session, judge, fakes))
-    if left < SHORT * 60 * config.train.minutes:
-        log.warning(
-            "train.minutes=%g: %.0f seconds of them are left to train in; loading the data, pictures and scores take "
-            "the others. More --minutes, or --kimg, which counts training alone",
-            config.train.minutes,
-            max(left, 0),
-        )
-    return Plan.of(max(config.train.batch, int(left / seconds_an_image)), session.shares)
-
-
-def play_stages(session: Session) -> None:
-    """A step of every stage: what a later one lacks is known at once. The session is spent afterwards."""
-    plan = Plan.of(10**9, session.shares)
-    for start in plan.starts:
-        session.clock = plan.at(0, start)
-        session.step(plan)
-
-
-def pauses(session: Session, judge: Judge, fakes: int) -> float:
-    """Seconds that a run's frames and quick scores and its last samples will take, from one of each."""
-    picture(session, judge.dataset)  # the first one is slower
-    began = time.monotonic()
-    picture(session, judge.dataset).save(io.BytesIO(), "PNG")
-    framed = time.monotonic()
-    judge.quick(session, 0)
-    scored = time.monotonic()
-    train = session.config.train
-    return (
-        (train.frames + fakes / FIXED_LATENTS) * (framed - began)
-        + train.evaluations * (scored - framed)
-        + (scored - began)
-    )
-
-
-def measure(session: Session, budget: float) -> float:
-    """Seconds an image takes to train on, over all stages by their shares. The session is spent afterwards."""
-    plan = Plan.of(10**9, session.shares)
-    ends = (*plan.starts[1:], plan.total)
-    # A growing net is slower while it fades in: each stage is measured in its first half and in its second.
-    moments = [begin + (end - begin) * k // 4 for begin, end in zip(plan.starts, ends, strict=True) for k in (1, 3)]
-    costs = []
-    for moment in moments:
-        session.clock = plan.at(0, moment)
-        for _ in range(3):
-            session.step(plan)
-        start, images = time.monotonic(), session.clock.images
-        while time.monotonic() - start < budget / len(moments):
-            session.step(plan)
-        costs.append((time.monotonic() - start) / (session.clock.images - images))
-    weights = np.repeat(session.shares, 2)
-    return float(np.average(costs, weights=weights))
-
-
-def play_run(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], judge: Judge, quiet: bool) -> None:
+def play_run(
+    run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], pace: Pace | None, judge: Judge, quiet: bool
+) -> None:
     """Trains in `run` from its newest good checkpoint, or from the start, to the end.
 
     Args:
         meta: what its meta.json is to say, its length among it.
+        pace: what corrects that length underway.
 
     Raises:
         Stopped: by a signal, after a checkpoint.
@@ -306,7 +237,7 @@ def play_run(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any]
             run.write_config(config)
             run.samples.mkdir(parents=True, exist_ok=True)
             with Watchers(run, session.clock, quiet) as watchers:
-                Trainer(run, session, plan, judge).play(watchers, signals)
+                Trainer(run, session, plan, pace, judge).play(watchers, signals)
 
 
 def resume(run: RunDir, session: Session, plan: Plan) -> None:

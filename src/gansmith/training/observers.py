@@ -86,7 +86,7 @@ class Terminal:
         self.live.start()
 
     def row(self, clock: Clock, row: Row) -> None:
-        self.progress.update(self.task, completed=clock.images, stage=row["stage"])
+        self.progress.update(self.task, total=clock.total, completed=clock.images, stage=row["stage"])
         self.text.plain = figures(row)
 
     def frame(self, clock: Clock, path: Path) -> None:
