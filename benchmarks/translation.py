@@ -18,8 +18,8 @@ openmoji  `pix2pix` with a perceptual term beside L1, line art to colours; again
           against the mean colour of training within the outline.
 brain     `pix2pix`, T1 to grey matter; against the band of intensities that is best on the training slices,
           and against the best that any function of a pixel's intensity does.
-style     `cyclegan` with a weak cycle term and without an identity term, photographs to a drawing's style; the kernel
-          distance of squares of held-out photographs to squares of the part of the drawing that was held out.
+style     `cyclegan`, photographs to a drawing's style; the kernel distance of squares of held-out
+          photographs to squares of the part of the drawing that was held out.
 
 Everything is measured at the end of the training, never at its best checkpoint, which the held-out images chose.
 
@@ -58,7 +58,6 @@ from common import (
     run_process,
     save_sheet,
     say,
-    settings_flags,
     told,
     train,
     when,
@@ -71,7 +70,7 @@ from sources import built_set
 
 NAME = "translation"
 Record = dict[str, Any]
-MINUTES = {"emoji": 18, "openmoji": 18, "brain": 8, "style": 18}
+MINUTES = {"emoji": 18, "openmoji": 18, "brain": 8, "style": 12}
 """Of a training, by part."""
 TILE = 64
 TILES_OF_PHOTO = 60
@@ -338,9 +337,7 @@ def brain_section(bench: Bench, record: Record) -> str:
 def measure_style(bench: Bench) -> Record:
     (folder,) = built_set("style")
     photos, drawn = folder / "photos", folder / "drawn"
-    # What keeps an image as it is weighs less: a photograph's texture cannot come back of a flat surface.
-    sets = ("data.tiles=400", "cycle=1", "identity=0")
-    run, ours = trained(bench, "style", "cyclegan", photos, drawn, "--fit", "tiles", *settings_flags(sets))
+    run, ours = trained(bench, "style", "cyclegan", photos, drawn, "--fit", "tiles", "--set", "data.tiles=400")
     before = list(pictures(photos / "test"))
     after = [translate_array(run, photo) for photo in before]
     features = extractor("efflite0")
