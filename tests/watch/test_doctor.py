@@ -1,0 +1,108 @@
+"""A doctor in a loop that knows nothing of gansmith: it changes nothing, and sees what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gansmith.watch.doctor import A_PART, FIRST, Doctor
+from gansmith.watch.signals import Signals
+
+
+def ring(n: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    angle = torch.randint(8, (n,), generator=generator) * torch.pi / 4
+    return torch.stack([angle.cos(), angle.sin()], 1) + 0.02 * torch.randn(n, 2, generator=generator)
+
+
+def nets() -> tuple[nn.Module, nn.Module]:
+    """With batch norm and dropout, whose figures and random numbers a careless look would move."""
+    torch.manual_seed(0)
+    g = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 2))
+    return g, nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+
+
+def loop(steps: int, doctor: Doctor | None, g: nn.Module, d: nn.Module, told: tuple[str, ...]) -> None:
+    """A plain GAN; what the doctor is told of it is named."""
+    real = ring(1000, 0)
+    by_g, by_d = (torch.optim.Adam(net.parameters(), 1e-3, (0.5, 0.99)) for net in (g, d))
+    loss = nn.BCEWithLogitsLoss()
+    torch.manual_seed(1)
+    for _ in range(steps):
+        x, fake = real[torch.randint(len(real), (32,))], g(torch.randn(32, 4))
+        g_loss = loss(d(fake), torch.ones(32, 1))
+        by_g.zero_grad()
+        g_loss.backward()
+        by_g.step()
+        real_logits, fake_logits = d(x), d(fake.detach())
+        d_loss = loss(real_logits, torch.ones(32, 1)) + loss(fake_logits, torch.zeros(32, 1))
+        by_d.zero_grad()
+        d_loss.backward()
+        by_d.step()
+        if doctor is not None:
+            every = {
+                "real_logits": real_logits,
+                "fake_logits": fake_logits,
+                "d_loss": d_loss,
+                "g_loss": g_loss,
+                "fakes": fake,
+            }
+            doctor.step(**{name: every[name] for name in told})
+
+
+EVERYTHING = ("real_logits", "fake_logits", "d_loss", "g_loss", "fakes")
+
+
+def looked(steps: int = 130, told: tuple[str, ...] = EVERYTHING, with_nets: bool = True, **named: Any) -> list[Signals]:
+    g, d = nets()
+    doctor = Doctor(ring(500, 2), g, d, **named) if with_nets else Doctor(ring(500, 2), **named)
+    loop(steps, doctor, g, d, told)
+    return doctor.looks
+
+
+def test_the_loop_ends_as_it_would_have_without() -> None:
+    alone, watched = nets(), nets()
+    loop(70, None, *alone, told=())
+    loop(70, Doctor(ring(500, 2), *watched, held_out=ring(300, 3)), *watched, told=EVERYTHING)
+    for one, other in zip(alone, watched, strict=True):
+        for (name, a), b in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0, msg=name)
+
+
+def test_a_look_is_due_after_a_part_of_the_steps() -> None:
+    steps = [look["step"] for look in looked(130)]
+    assert steps == list(range(FIRST, 131, FIRST))
+    assert FIRST * A_PART > 1000, "so that runs of a thousand steps have fifty looks"
+
+
+def test_all_is_measured_where_all_is_told() -> None:
+    last = looked(held_out=ring(300, 3))[-1]
+    assert {"diversity", "missed", "crowding", "coverage", "realism", "distance", "copying", "remembered"} <= set(last)
+    assert {"ranks", "gap", "gradient", "update", "motion", "shift", "back", "d_loss", "g_loss", "reach"} <= set(last)
+    assert last["crowding"] > 0.1, "no fake was counted twice"
+
+
+@pytest.mark.parametrize("told", [(), ("d_loss",), ("real_logits",), ("fakes",)])
+@pytest.mark.parametrize("with_nets", [True, False])
+def test_what_is_not_told_is_not_measured(told: tuple[str, ...], with_nets: bool) -> None:
+    last = looked(told=told, with_nets=with_nets)[-1]
+    assert ("d_loss" in last) == ("d_loss" in told)
+    assert ("gradient" in last) == ("motion" in last) == with_nets
+    assert ("diversity" in last) == (with_nets or "fakes" in told), "fakes are seen as G makes them, too"
+    assert "ranks" not in last
+
+
+def test_a_generator_that_makes_one_point_is_seen() -> None:
+    g, d = nets()
+    doctor = Doctor(ring(500, 2), g, d)
+    with torch.no_grad():
+        for parameter in g[-1].parameters():
+            parameter.zero_()
+    for _ in range(FIRST):
+        doctor.step(fakes=g(torch.randn(32, 4)))
+    (look,) = doctor.looks
+    assert look["diversity"] < 1e-6
+    assert look["missed"] > 0.8
