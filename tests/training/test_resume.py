@@ -253,7 +253,7 @@ def test_status_and_heartbeat(train: Train, tmp_path: Path, monkeypatch: pytest.
         seen.append(json.loads((tmp_path / "run/status.json").read_text()))
         return step(session, plan)
 
-    monkeypatch.setattr(loop, "play_stages", lambda session: None)
+    monkeypatch.setattr(planning, "play_stages", lambda session: None)
     monkeypatch.setattr(Session, "step", spied)
     monkeypatch.setattr(loop, "HEARTBEAT_SECONDS", 0.0)
     run = train({"train.checkpoint_seconds": 3600})
