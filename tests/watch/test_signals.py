@@ -102,3 +102,9 @@ def test_images_in_another_range_are_the_same() -> None:
 def test_what_is_not_finite_is_measured_all_the_same() -> None:
     images = torch.rand(64, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(Space.of(images)(images * float("nan"))).all()
+
+
+def test_what_is_seen_of_an_image_does_not_depend_on_the_others() -> None:
+    images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    space = Space.of(images)
+    torch.testing.assert_close(space(images)[:4], space(images[:4]), rtol=1e-3, atol=1e-4)

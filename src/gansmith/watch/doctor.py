@@ -1,11 +1,9 @@
-"""The doctor in anybody's own loop.
+"""What a doctor gathers in anybody's own loop. It judges nothing yet: `Doctor.looks` is all it has to say.
 
-doctor = Doctor(real=images, generator=g, discriminator=d)
+doctor = Doctor(real=images, generator=g)
 for ...:
     ...
     doctor.step(real_logits=..., fake_logits=..., d_loss=..., g_loss=..., fakes=...)
-for verdict in doctor.verdicts():
-    print(verdict)
 """
 
 from __future__ import annotations
@@ -18,13 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansmith.watch.look import FAKES, FIXED, Gauge, Seen, evenly
+from gansmith.watch.look import FAKES, FIXED, Gauge, Seen
 from gansmith.watch.signals import Signals
 
 FIRST, A_PART = 20, 60
 """Steps to the first look, and the part of all steps so far that lies between two looks later."""
-ASKED = 256
-"""Samples that D is asked about at a look."""
 
 
 class Doctor:
@@ -32,25 +28,26 @@ class Doctor:
 
     Args:
         real: samples that D is trained on, (N, C, H, W) images or (N, D) points, as D sees them.
-        generator, discriminator: the networks; without them, what only they tell is not judged.
+        generator: the network; without it, what only it tells is not measured.
         held_out: samples that D is not trained on.
+
+    Attributes:
+        looks: what was measured, the oldest first (see `Gauge.look`).
     """
 
     def __init__(
         self,
         real: Tensor,
         generator: nn.Module | None = None,
-        discriminator: nn.Module | None = None,
         held_out: Tensor | None = None,
     ):
-        self.real, self.held_out = evenly(real, ASKED), None if held_out is None else evenly(held_out, ASKED)
         self.gauge = Gauge(real, held_out)
-        self.g, self.d = generator, discriminator
+        self.g = generator
         self.looks: list[Signals] = []
         self.count, self.images, self.last = 0, 0, 0
         self.is_given_fakes = False
-        self.fakes: deque[Tensor] = deque(maxlen=FAKES)
-        self.outputs: dict[str, deque[Tensor]] = {name: deque(maxlen=FAKES) for name in ("known", "fake")}
+        self.fakes: deque[Tensor] = deque()
+        self.outputs: dict[str, deque[Tensor]] = {name: deque() for name in ("known", "fake")}
         self.losses: dict[str, list[Tensor]] = {}
         self.before: Tensor | None = None
         self.asked: tuple[Any, ...] | None = None
@@ -94,6 +91,7 @@ class Doctor:
             self.before = now
 
     def look(self, now: Tensor | None) -> None:
+        """Measures what has been gathered; `now` are G's weights."""
         self.last = self.count
         seen = Seen(
             self.count,
