@@ -467,9 +467,8 @@ class FashionMnist:
     @cached_property
     def pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """Training and held-out images, uint8 (N, 28, 28, 1)."""
-        from gansmith.apps.run import pictures_of
-
-        return pictures_of(self.dataset)
+        pictures: tuple[np.ndarray, np.ndarray] = self.dataset.pictures
+        return pictures
 
     @cached_property
     def features(self) -> Any:

@@ -71,7 +71,7 @@ from gansmith.nets.blocks import Maxout
 from gansmith.recipes.two_player import Conditions, Rules, TwoPlayerConfig, two_player
 from gansmith.training.ema import Ema
 from gansmith.training.judge import Judge
-from gansmith.training.loop import play_run
+from gansmith.training.loop import Staff, play_run
 from gansmith.training.optim import Optim
 from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir
@@ -330,7 +330,7 @@ def train_stacked(family: str, own: dict[str, Any], seed: int, data: Path, path:
         meta = begun(plan_run(config, dataset, runtime, judge, 0, 0.0).plan, dataset, runtime)
     if run.read("status.json").get("state") != "finished":
         with run.held():
-            play_run(run, config, dataset, meta, None, judge, quiet=False)
+            play_run(run, config, dataset, meta, None, Staff(judge), quiet=False)
     return Run(path)
 
 

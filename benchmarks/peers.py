@@ -168,7 +168,7 @@ def measure(
         shutil.copytree(peer_folder / "implementations" / script, cwd)
         file = cwd / f"{script}.py"
         if images is None:
-            write_mnist(Path(scratch, "data", "mnist", "MNIST", "raw"), _default_size(file.read_text()))
+            write_mnist(Path(scratch, "data", "mnist", "MNIST", "raw"), default_size(file.read_text()))
         else:
             Path(scratch, "data").mkdir()
             Path(scratch, "data", "images").symlink_to(images.resolve())
@@ -185,7 +185,7 @@ def measure(
         shutil.move(made, out)
 
 
-def _default_size(source: str) -> int:
+def default_size(source: str) -> int:
     """The image size that a script trains at by default."""
     found = re.search(r'"--img_size".*?default=(\d+)', source)
     if not found or int(found[1]) not in (SIDE, 32):

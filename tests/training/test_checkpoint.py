@@ -132,7 +132,7 @@ def test_prune_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     for step in range(1, 7):
         save_checkpoint(tmp_path, state_at(step))
     (tmp_path / ".step-00000009.123").mkdir()
-    prune(tmp_path, 2, "step-00000003")
+    prune(tmp_path, 2, {"step-00000003"})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000003", "step-00000005", "step-00000006"]
 
 

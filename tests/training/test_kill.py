@@ -49,7 +49,7 @@ def test_every_tensor_is_equal(played: tuple[Path, dict[str, Any]]) -> None:
     (tensors, rest), (other_tensors, other_rest) = states
     assert rest == other_rest
     assert tensors.keys() == other_tensors.keys()
-    assert {name.split("/")[0] for name in tensors} == {"nets", "ema", "optims"}
+    assert {name.split("/")[0] for name in tensors} == {"nets", "ema", "optims", "health"}
     for name, tensor in tensors.items():
         assert tensor.dtype == other_tensors[name].dtype, name
         assert torch.equal(tensor, other_tensors[name]), name

@@ -81,7 +81,20 @@ def test_a_look_is_due_after_a_part_of_the_steps() -> None:
 def test_all_is_measured_where_all_is_told() -> None:
     last = looked(held_out=ring(300, 3))[-1]
     assert {"diversity", "missed", "crowding", "coverage", "realism", "distance", "copying", "remembered"} <= set(last)
-    assert {"ranks", "gap", "gradient", "update", "motion", "shift", "back", "d_loss", "g_loss", "reach"} <= set(last)
+    assert {
+        "ranks",
+        "gap",
+        "g_gradient",
+        "g_update",
+        "g_growth",
+        "finite",
+        "motion",
+        "shift",
+        "back",
+        "d_loss",
+        "g_loss",
+        "reach",
+    } <= set(last)
     assert last["crowding"] > 0.1, "no fake was counted twice"
 
 
@@ -90,7 +103,7 @@ def test_all_is_measured_where_all_is_told() -> None:
 def test_what_is_not_told_is_not_measured(told: tuple[str, ...], with_nets: bool) -> None:
     last = looked(told=told, with_nets=with_nets)[-1]
     assert ("d_loss" in last) == ("d_loss" in told)
-    assert ("gradient" in last) == ("motion" in last) == with_nets
+    assert ("g_gradient" in last) == ("motion" in last) == with_nets
     assert ("diversity" in last) == (with_nets or "fakes" in told), "fakes are seen as G makes them, too"
     assert "ranks" not in last
 

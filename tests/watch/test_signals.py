@@ -33,9 +33,9 @@ def test_the_gap_is_in_deviations() -> None:
 
 
 def test_energy_distance_of_two_points_each() -> None:
-    """x in {0, 1}, y in {2, 4}: 2 * 2.5 - 1 - 2, over 2."""
+    """x in {0, 1}, y in {2, 4}: 2 * 2.5 - 1 - 2."""
     x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [4.0]])
-    assert energy(squared(x, y), squared(x, x), squared(y, y)) == pytest.approx((5 - 1 - 2) / 2)
+    assert energy(squared(x, y), squared(x, x), squared(y, y)) == pytest.approx(5 - 1 - 2)
 
 
 def test_bins_are_the_clusters() -> None:

@@ -20,9 +20,10 @@ import torch
 
 import gansmith
 from gansmith.apps.configure import Layer, differences, from_file, nested, resolve
+from gansmith.apps.treat import acts_of, treat, treated
 from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.errors import ConfigError, Diverged, GansmithError, Ill
 from gansmith.core.game import Autoencoder, Request, Styles
 from gansmith.core.names import named
 from gansmith.core.spec import Spec
@@ -30,12 +31,13 @@ from gansmith.data import Dataset, open_data
 from gansmith.metrics import MAX_TRIVIAL, Reference, Scores, default_extractor, evaluate, extractor, remember
 from gansmith.recipes import BASELINE, build
 from gansmith.training.judge import Judge, pair_scores
-from gansmith.training.loop import play_run
+from gansmith.training.loop import Staff, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
+from gansmith.watch.attend import Attendant
 
 if TYPE_CHECKING:
     from gansmith.apps.files import Verb
@@ -310,7 +312,7 @@ class Run:
         metrics: Sequence[str] | None = None,
     ) -> Scores:
         """`evaluate`, against data that are open."""
-        real, heldout = pictures_of(dataset)
+        real, heldout = dataset.pictures
         net = extractor(extractor_name) if extractor_name else default_extractor(real.shape[-1])
         count = count_of_fakes(dataset) if n is None else n
         log.info("scoring %d samples by %s features", count, net.name)
@@ -349,16 +351,7 @@ def class_named(classes: Sequence[str], label: str | int) -> int:
 
 def count_of_fakes(dataset: Dataset) -> int:
     """By default."""
-    return min(10_000, max(2_000, len(dataset.heldout))) if pictures_of(dataset)[0].shape[-1] == 1 else 2_000
-
-
-def pictures_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Train and held-out images, of what is to be made, without the padding that only the networks see."""
-    rows, columns = dataset.spec.window
-    train, heldout = (
-        split.images if split.targets is None else split.targets for split in (dataset.train, dataset.heldout)
-    )
-    return train[:, rows, columns], heldout[:, rows, columns]
+    return min(10_000, max(2_000, len(dataset.heldout))) if dataset.pictures[0].shape[-1] == 1 else 2_000
 
 
 def load(path: str | Path, best: bool = False) -> Run:
@@ -391,6 +384,7 @@ def train(
     config: str | Path | None = None,
     layers: Sequence[Layer] = (),
     conditional: bool = False,
+    on_illness: str = "warn",
     quiet: bool = False,
 ) -> Run:
     """Trains a GAN, or goes on with one, and measures it.
@@ -408,13 +402,16 @@ def train(
         settings: any others by dotted name, such as ``{"optim.g.lr": 1e-3}``.
         config: a YAML file of settings, below the arguments.
         conditional: tell both players the class, by `projection` where the settings do not say how.
+        on_illness: what to do when the doctor finds that something ails the game: ``warn`` says so and trains on;
+            ``stop`` raises `Ill` after a checkpoint; ``treat`` goes back to where nothing ailed it and tries the next
+            cure, which ``treatment.json`` in the run's directory records, until none is left.
         quiet: no progress on stderr.
 
     Returns:
         The finished run.
 
     Raises:
-        ConfigError, DataError, Diverged, Stopped, GansmithError: see `gansmith.core.errors`.
+        ConfigError, DataError, Diverged, Ill, Stopped, GansmithError: see `gansmith.core.errors`.
     """
     began = time.monotonic()
     older = named_run(resume, run_dir) if resume not in ("auto", "never") else None
@@ -434,12 +431,14 @@ def train(
         base=base,
     )
     directory = older or place(resolved, run_dir, resume)
+    resolved = treated(resolved, acts_of(directory))
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
     dataset = open_data(resolved.data, partial(rehearse, resolved))
     judge = Judge(dataset, quick_reference(resolved, dataset))
+    staff = Staff(judge, Attendant(dataset, on_illness) if resolved.train.looks else None)
     known = directory.meta()
     meta, pace = prepare(directory, resolved, judge, began, allow_drift)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
@@ -450,7 +449,16 @@ def train(
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
         if meta != known or not run.result:
-            play_run(directory, resolved, dataset, meta, pace, judge, quiet)
+            while True:
+                try:
+                    play_run(directory, resolved, dataset, meta, pace, staff, quiet)
+                    break
+                except (Ill, Diverged) as error:
+                    if on_illness != "treat":
+                        raise
+                    with directory.writing():
+                        resolved = treat(directory, resolved, dataset.spec, error)
+                    staff = Staff(judge, Attendant(dataset, on_illness))
             with directory.writing():
                 conclude(run, dataset)
     return run
@@ -623,7 +631,7 @@ def seconds_to_measure(config: Config, dataset: Dataset) -> float:
     """About how long the final evaluation will take; what it needs of the real images is made now."""
     if config.train.minutes is None:
         return 0.0
-    (real, heldout), fakes = pictures_of(dataset), count_of_fakes(dataset)
+    (real, heldout), fakes = dataset.pictures, count_of_fakes(dataset)
     net = default_extractor(real.shape[-1])
     log.info("reading the features of real images, once")
     remember(real, heldout, fakes, net, dataset.fingerprint)
@@ -636,7 +644,7 @@ def quick_reference(config: Config, dataset: Dataset) -> Reference | None:
     """The real images' features for the quick scores during training."""
     if not config.train.evaluations:
         return None
-    real, _ = pictures_of(dataset)
+    real, _ = dataset.pictures
     return Reference.of(real, extractor(QUICK_EXTRACTOR), dataset.fingerprint)
 
 

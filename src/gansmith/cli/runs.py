@@ -99,6 +99,14 @@ def train(
             rich_help_panel="Settings",
         ),
     ] = None,
+    on_illness: Annotated[
+        str,
+        typer.Option(
+            help="When the doctor finds that something ails the game: warn and train on; stop after a checkpoint "
+            "(exit code 5); treat: go back to where it was well, and try one cure after another.",
+            rich_help_panel="Run",
+        ),
+    ] = "warn",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, build the game, say what would happen, stop.")
     ] = False,
@@ -138,7 +146,8 @@ def train(
         record = preview(family, data, **asked)
         show.as_json(record) if json_ else show.table("", ["what", "value"], [[k, str(v)] for k, v in record.items()])
         return
-    run = train_run(family, data, run_dir=run_dir, resume=resume, allow_drift=allow_drift, **asked)
+    asked |= {"run_dir": run_dir, "resume": resume, "allow_drift": allow_drift, "on_illness": on_illness}
+    run = train_run(family, data, **asked)
     if json_:
         show.as_json(run.result)
         return
@@ -212,6 +221,33 @@ def evaluate(
 
     record = load(run, best).evaluate(data, n, seed, extractor).to_json()
     show.as_json(record) if json_ else show.scores(record)
+
+
+def diagnose(
+    run: RunPath,
+    report: Annotated[
+        Path | None, typer.Option(help="Where the page with plots goes. Default: RUN/reports/health.html.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say what ails a run, since when, by what evidence, and what to try.
+
+    For any run: finished, running, stopped or killed. Beside the text, a page is written on which you see it: losses,
+    D's outputs, gradients, diversity, and samples of the same latents over time.
+    """
+    from gansmith.apps.diagnose import diagnose as diagnose_run
+    from gansmith.apps.diagnose import save_report
+
+    found = diagnose_run(run)
+    if json_:
+        show.as_json(found.to_json())
+    else:
+        print(found.text())
+    if report or not json_:
+        path = report or run / "reports" / "health.html"
+        save_report(found, path)
+        if not json_:
+            print(f"report   {path}")
 
 
 def demo(

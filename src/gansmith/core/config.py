@@ -76,6 +76,8 @@ class TrainConfig(Settings):
     """sample grids of the fixed latents made during the run, denser at its start; they become the film"""
     evaluations: int = Field(4, ge=0)
     """quick Fréchet distances (on 1,000 samples) taken during the run; the best checkpoint is kept by them"""
+    looks: int = Field(40, ge=0)
+    """looks of the doctor at the game during the run, denser at its start (gansmith diagnose); 0 is none"""
     checkpoint_seconds: float = Field(60.0, gt=0)
     """time between checkpoints: what a crash can cost at most"""
     keep: int = Field(2, ge=1)

@@ -38,6 +38,12 @@ class Diverged(GansmithError):
     exit_code = 5
 
 
+class Ill(GansmithError):
+    """The doctor found the game ill, and was told to stop it; the run was checkpointed."""
+
+    exit_code = 5
+
+
 class Stopped(GansmithError):
     """A signal arrived; the run was checkpointed and can be resumed. 130 for SIGINT, 75 for SIGTERM."""
 

@@ -52,7 +52,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a loss returns, still on the device: terms are summed and back-propagated, notes are only logged."""
+    """What a loss returns, still on the device: terms are summed and back-propagated; of notes, of any shape, the means
+    are logged. A discriminator notes its outputs as `real` and `fake`, each (N, ...)."""
 
     terms: dict[str, Tensor]
     notes: dict[str, Tensor] = field(default_factory=dict)

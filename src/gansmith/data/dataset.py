@@ -95,6 +95,16 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     pairs: Pairs | None = None
 
+    @property
+    def pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Train and held-out images, of what is to be made, without the padding that only the networks see: each uint8
+        (N, H, W, C)."""
+        rows, columns = self.spec.window
+        train, heldout = (
+            split.images if split.targets is None else split.targets for split in (self.train, self.heldout)
+        )
+        return train[:, rows, columns], heldout[:, rows, columns]
+
 
 def anything(spec: Spec) -> None:
     """No objection to data of any shape."""

@@ -180,7 +180,7 @@ class Discriminate:
         net, told = turn.nets[self.judged.net], self.judged.told(turn.batch)
         real = net(self.judged.draw(turn.batch), *told)
         fake = net(self.judged.part(turn.made["codes"]), *told)
-        notes = {"real": real.detach().float().mean(), "fake": fake.detach().float().mean()}
+        notes = {"real": real.detach().float(), "fake": fake.detach().float()}
         return Outcome({"loss": loss_named(self.loss).d(real, fake)}, notes)
 
 

@@ -284,11 +284,11 @@ class DiscriminatorLoss:
         return Outcome(terms, self._notes(real.logits.detach().float(), fake.logits.detach().float()))
 
     def _notes(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        notes = {"real": real.mean(), "fake": fake.mean(), "accuracy": (real > fake).float().mean()}
+        notes = {"real": real, "fake": fake, "accuracy": (real > fake).float()}
         if self.loss.is_critic:
-            notes["distance"] = notes["real"] - notes["fake"]
+            notes["distance"] = real - fake
         elif not self.loss.paired:
-            notes["sign"] = (real - self.loss.middle).sign().mean()
+            notes["sign"] = (real - self.loss.middle).sign()
         return notes | {name: read().to(real.device) for name, read in self.watched.items()}
 
     def _take_fakes(self, turn: Turn) -> Tensor:

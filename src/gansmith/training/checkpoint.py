@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -128,10 +129,10 @@ def newest(folder: Path) -> list[Path]:
     return sorted((p.parent for p in folder.glob("step-*/COMPLETE")), reverse=True)
 
 
-def prune(folder: Path, keep: int, best: str | None) -> None:
-    """Removes all but the newest `keep` checkpoints and the best, and what a crash left half-written."""
+def prune(folder: Path, keep: int, also: Collection[str]) -> None:
+    """Removes all but the newest `keep` checkpoints and those named, and what a crash left half-written."""
     for old in newest(folder)[keep:]:
-        if old.name != best:
+        if old.name not in also:
             shutil.rmtree(old, ignore_errors=True)
     for aside in folder.glob(".step-*"):
         shutil.rmtree(aside, ignore_errors=True)

@@ -10,18 +10,18 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from gansmith.core.clock import Clock, Pace, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import ConfigError, Diverged, Stopped
+from gansmith.core.errors import ConfigError, Diverged, Ill, Stopped
 from gansmith.core.paths import sweep
 from gansmith.data import Dataset
 from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
@@ -39,6 +39,8 @@ PACED = (0.05, 0.15, 0.3, 0.5)
 """Where in a run of minutes it is asked how long it may still be."""
 LEAST_PACED = 5.0
 """Seconds that a speed must have been seen for."""
+LEAST_APART = 16
+"""Steps between two looks of the doctor, each of which takes as long as about five."""
 ROWS = 1000
 
 
@@ -89,15 +91,53 @@ class Tally:
         return means
 
 
+class Finding(NamedTuple):
+    """What was found in a look at the game's health.
+
+    Attributes:
+        row: for health.jsonl.
+        words: for people.
+        alarm: why the run is to be stopped; empty where it is not.
+        keep: whether it is to be possible to come back to this moment.
+    """
+
+    row: Row
+    words: str
+    alarm: str = ""
+    keep: bool = False
+
+
+class Health(Protocol):
+    """Who looks at the game now and then, without a trace in it, and may have the run stopped."""
+
+    def look(self, session: Session) -> Finding: ...
+
+    def remember(self, rows: Sequence[Row], state: dict[str, Any]) -> None:
+        """The rows of earlier looks, and what `state` gave after them."""
+
+    def state(self) -> dict[str, Any]:
+        """What the next look depends on beside the rows: a tree as those of checkpoints."""
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Who looks at a run while it trains: the judge scores it; the doctor, where there is one, finds what ails it."""
+
+    judge: Judge
+    health: Health | None = None
+
+
 class Trainer:
     """Plays a session to its end, and keeps the run directory."""
 
-    def __init__(self, run: RunDir, session: Session, plan: Plan, pace: Pace | None, judge: Judge):
-        self.run, self.session, self.plan, self.pace, self.judge = run, session, plan, pace, judge
+    def __init__(self, run: RunDir, session: Session, plan: Plan, pace: Pace | None, staff: Staff):
+        self.run, self.session, self.plan, self.pace = run, session, plan, pace
+        self.judge, self.health = staff.judge, staff.health
         self.train = session.config.train
         self.tally = Tally()
         self.began, self.began_images = time.monotonic(), session.clock.images
         self.seconds_before = float(next((row["seconds"] for row in reversed(run.rows())), 0.0))
+        self.looked = next((int(row["step"]) for row in reversed(run.looks())), 0)
         self.saved = time.monotonic()
         self.reported = self.saved
         self.paced, self.paced_images = self.began, self.began_images
@@ -128,6 +168,7 @@ class Trainer:
             watchers.row(now, self.row() | quick)
         if crossed(before, now, self.train.frames, 0.5):
             self.frame(watchers)
+        found = self.look(watchers) if crossed(before, now, self.train.looks, 0.5) else None
         # The row and the frame of a step come before its checkpoint: a run that is killed in between plays it again.
         by = next((name for name in BEST_BY if f"quick/{name}" in quick), BEST_BY[-1])
         best = quick.get(f"quick/{by}", math.inf) < float(self.best.get(by, math.inf))
@@ -138,8 +179,28 @@ class Trainer:
             self.save("running")
         elif time.monotonic() - self.reported > HEARTBEAT_SECONDS:
             self.report("running")
+        if found is not None and found.keep:
+            self.run.write("checkpoints/healthy.json", {"checkpoint": self.save("running").name})
+        if found is not None and found.alarm:
+            self.stop_ill(found.alarm)
         if any(before.progress < mark <= now.progress for mark in PACED):
             self.keep_pace()
+
+    def look(self, watchers: Watchers) -> Finding | None:
+        """What the doctor finds now, where there is one who has not looked a moment ago."""
+        step = self.session.clock.step
+        if self.health is None or step - self.looked < LEAST_APART:
+            return None
+        found, self.looked = self.health.look(self.session), step
+        watchers.health(found.row, found.words)
+        return found
+
+    def stop_ill(self, alarm: str) -> None:
+        path = self.save("ill")
+        raise Ill(
+            f"{self.run.path}: stopped at {self.session.clock.images} images: {alarm}\nAll is in {path}; gansmith "
+            f"diagnose {self.run.path} shows it, and the same command goes on in spite of it with --on-illness warn"
+        )
 
     def keep_pace(self) -> None:
         """Gives a run of minutes, in its first stage, the length that fits its speed since this was last done.
@@ -180,18 +241,19 @@ class Trainer:
 
     def save(self, state: str) -> Path:
         """Writes a checkpoint, drops old ones, and says in status.json how the run stands."""
-        record = self.session.state()
+        record = self.session.state() | ({} if self.health is None else {"health": self.health.state()})
         if not is_finite({part: record[part] for part in ("nets", "ema")}):
             self.diverged("weights became NaN or infinite")
         path = save_checkpoint(self.run.checkpoints, record)
-        prune(self.run.checkpoints, self.train.keep, str(self.best.get("checkpoint")))
+        healthy = self.run.read("checkpoints/healthy.json").get("checkpoint")
+        prune(self.run.checkpoints, self.train.keep, {str(self.best.get("checkpoint")), str(healthy)})
         self.saved = time.monotonic()
         self.report(state)
         return path
 
-    def report(self, state: str) -> None:
+    def report(self, state: str, message: str = "") -> None:
         self.reported = time.monotonic()
-        self.run.report(state, self.session.clock.step, self.session.clock.images, self.plan.total)
+        self.run.report(state, self.session.clock.step, self.session.clock.images, self.plan.total, message)
 
     def stop(self, number: int) -> None:
         path = self.save("interrupted" if number == signal.SIGINT else "checkpointed")
@@ -202,7 +264,7 @@ class Trainer:
         )
 
     def diverged(self, what: str) -> None:
-        self.report("diverged")
+        self.report("diverged", what)
         slower = " ".join(f"--set optim.{name}.lr={o.lr / 4:g}" for name, o in self.session.config.optimisers.items())
         raise Diverged(
             f"diverged at {self.session.clock.images} images: {what}. Checkpoints from before are in "
@@ -211,7 +273,7 @@ class Trainer:
 
 
 def play_run(
-    run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], pace: Pace | None, judge: Judge, quiet: bool
+    run: RunDir, config: Config, dataset: Dataset, meta: dict[str, Any], pace: Pace | None, staff: Staff, quiet: bool
 ) -> None:
     """Trains in `run` from its newest good checkpoint, or from the start, to the end.
 
@@ -222,6 +284,7 @@ def play_run(
     Raises:
         Stopped: by a signal, after a checkpoint.
         Diverged: figures or weights are not finite.
+        Ill: the doctor says so, after a checkpoint.
         ConfigError: the checkpoint belongs to other networks.
         GansmithError: the run directory cannot be written.
     """
@@ -230,17 +293,17 @@ def play_run(
         session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train, run.began_in_bf16()))
         with run.writing():
             run.checkpoints.mkdir(exist_ok=True)
-            resume(run, session, plan)
+            resume(run, session, plan, staff.health)
             # Only now: settings or data that drifted may not fit the checkpoint.
             (run.path / "result.json").unlink(missing_ok=True)
             run.write("meta.json", meta)
             run.write_config(config)
             run.samples.mkdir(parents=True, exist_ok=True)
             with Watchers(run, session.clock, quiet) as watchers:
-                Trainer(run, session, plan, pace, judge).play(watchers, signals)
+                Trainer(run, session, plan, pace, staff).play(watchers, signals)
 
 
-def resume(run: RunDir, session: Session, plan: Plan) -> None:
+def resume(run: RunDir, session: Session, plan: Plan, health: Health | None) -> None:
     """Brings the session to the newest good checkpoint, if there is one, and the run's files to the same moment."""
     state, damaged = run.last_good()
     for folder, message in damaged.items():
@@ -259,6 +322,8 @@ def resume(run: RunDir, session: Session, plan: Plan) -> None:
     for folder in (run.path, run.samples):
         sweep(folder)
     run.drop_rows_after(state["clock"]["step"])
+    if health is not None:
+        health.remember(run.looks(), state.get("health", {}))
     for frame in run.samples.glob("*.png"):
         if frame.stem.isdigit() and int(frame.stem) > state["clock"]["images"]:
             frame.unlink()

@@ -8,7 +8,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,37 +23,47 @@ Row = dict[str, Any]
 
 
 class Observer(Protocol):
-    """Sees a row of figures now and then, and every grid of samples."""
+    """Sees a row of figures now and then, every grid of samples, and what the doctor finds."""
 
     def row(self, clock: Clock, row: Row) -> None: ...
 
     def frame(self, clock: Clock, path: Path) -> None: ...
 
+    def health(self, row: Row, words: str) -> None: ...
+
     def close(self) -> None: ...
 
 
-class MetricsFile:
-    """metrics.jsonl: one object a line, whole lines only."""
+class Files:
+    """metrics.jsonl and health.jsonl: one object a line, whole lines only."""
 
     def __init__(self, run: RunDir):
-        self.file = run.metrics.open("a")
+        self.file, self.looks = run.metrics.open("a"), run.health.open("a")
 
     def row(self, clock: Clock, row: Row) -> None:
-        self.file.write(json.dumps(row, allow_nan=False) + "\n")
-        self.file.flush()
+        write_line(self.file, row)
 
     def frame(self, clock: Clock, path: Path) -> None:
         pass
 
+    def health(self, row: Row, words: str) -> None:
+        write_line(self.looks, row)
+
     def close(self) -> None:
         self.file.close()
+        self.looks.close()
+
+
+def write_line(file: TextIO, row: Row) -> None:
+    file.write(json.dumps(row, allow_nan=False) + "\n")
+    file.flush()
 
 
 class Lines:
     """A line on stderr now and then, where there is no terminal to draw in."""
 
     def __init__(self, seconds: float = 15.0):
-        self.seconds, self.last = seconds, -float("inf")
+        self.seconds, self.last, self.said = seconds, -float("inf"), ""
 
     def row(self, clock: Clock, row: Row) -> None:
         if time.monotonic() - self.last >= self.seconds or clock.finished:
@@ -62,6 +72,11 @@ class Lines:
 
     def frame(self, clock: Clock, path: Path) -> None:
         pass
+
+    def health(self, row: Row, words: str) -> None:
+        if words != self.said:
+            self.said = words
+            print(f"health: {words}", file=sys.stderr)
 
     def close(self) -> None:
         pass
@@ -81,8 +96,9 @@ class Terminal:
             console=console,
         )
         self.task = self.progress.add_task("", total=clock.total, completed=clock.images, stage="training")
-        self.text, self.picture = Text(""), Text(f"run  {run.path}", style="dim")
-        self.live = Live(Group(self.progress, self.text, self.picture), console=console, refresh_per_second=4)
+        self.text, self.found, self.picture = Text(""), Text("", style="bold"), Text(f"run  {run.path}", style="dim")
+        shown = Group(self.progress, self.text, self.found, self.picture)
+        self.live = Live(shown, console=console, refresh_per_second=4)
         self.live.start()
 
     def row(self, clock: Clock, row: Row) -> None:
@@ -91,6 +107,9 @@ class Terminal:
 
     def frame(self, clock: Clock, path: Path) -> None:
         self.picture.plain = f"last grid  {path}"
+
+    def health(self, row: Row, words: str) -> None:
+        self.found.plain = f"health  {words}"
 
     def close(self) -> None:
         self.live.stop()
@@ -116,6 +135,10 @@ class TensorBoard:
         with Image.open(path) as picture:
             self.writer.add_image("samples", np.asarray(on_white(picture)), clock.images, dataformats="HWC")
 
+    def health(self, row: Row, words: str) -> None:
+        for verdict in row["illnesses"]:
+            self.writer.add_scalar(f"health/{verdict['name']}", verdict["probability"], row["images"])
+
     def close(self) -> None:
         self.writer.close()
 
@@ -131,7 +154,7 @@ class Watchers:
     """Several observers as one context; those that the machine can serve."""
 
     def __init__(self, run: RunDir, clock: Clock, quiet: bool):
-        self.observers: list[Observer] = [MetricsFile(run)]
+        self.observers: list[Observer] = [Files(run)]
         if find_spec("tensorboard"):
             self.observers.append(TensorBoard(run))
         if not quiet:
@@ -153,3 +176,7 @@ class Watchers:
     def frame(self, clock: Clock, path: Path) -> None:
         for observer in self.observers:
             observer.frame(clock, path)
+
+    def health(self, row: Row, words: str) -> None:
+        for observer in self.observers:
+            observer.health(row, words)

@@ -1,7 +1,8 @@
 """The run directory: the only interface between training and all that looks at it later.
 
 config.yaml  fully resolved      meta.json    versions, argv, data, length      metrics.jsonl  one object a line
-status.json  state, heartbeat    result.json  final figures                     samples/  checkpoints/  reports/
+status.json  state, heartbeat    result.json  final figures                     health.jsonl   what the doctor sees
+samples/  checkpoints/  reports/
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class RunDir:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def health(self) -> Path:
+        return self.path / "health.jsonl"
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON record of the run; empty where it is not there."""
@@ -148,8 +153,8 @@ class RunDir:
             raise ConfigError(f"{self.path}: has no best checkpoint: train.evaluations quick scores choose it")
         return load_checkpoint(self.checkpoints / str(name), parts)
 
-    def report(self, state: str, step: int, images: int, total: int) -> None:
-        """Writes status.json: who runs this, how far it is, and that it is alive now."""
+    def report(self, state: str, step: int, images: int, total: int, message: str = "") -> None:
+        """Writes status.json: who runs this, how far it is, that it is alive now, and what went wrong."""
         self.write(
             "status.json",
             {
@@ -159,7 +164,8 @@ class RunDir:
                 "total": total,
                 "pid": os.getpid(),
                 "heartbeat": time.time(),
-            },
+            }
+            | ({"message": message} if message else {}),
         )
 
     @contextmanager
@@ -192,16 +198,25 @@ class RunDir:
         return pid != os.getpid() and time.time() - heartbeat < STALE_SECONDS and _is_alive(pid)
 
     def drop_rows_after(self, step: int) -> None:
-        """Forgets metrics of steps that a resumed run will play again."""
-        if self.metrics.exists():
-            rows = [line for line in self.metrics.read_text().splitlines() if _step_of(line) <= step]
-            write_atomic(self.metrics, "".join(f"{row}\n" for row in rows))
+        """Forgets metrics and looks of steps that a resumed run will play again."""
+        for path in (self.metrics, self.health):
+            if path.exists():
+                rows = [line for line in path.read_text().splitlines() if _step_of(line) <= step]
+                write_atomic(path, "".join(f"{row}\n" for row in rows))
 
     def rows(self) -> list[dict[str, Any]]:
         """The metrics, oldest first; a last line that a crash cut short is left out."""
-        if not self.metrics.exists():
-            return []
-        return [json.loads(line) for line in self.metrics.read_text().splitlines() if _step_of(line) < 2**62]
+        return whole_rows(self.metrics)
+
+    def looks(self) -> list[dict[str, Any]]:
+        """What the doctor saw and said, oldest first, as `rows`."""
+        return whole_rows(self.health)
+
+
+def whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of lines that has come to be; a last line that was cut short is left out."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if _step_of(line) < 2**62]
 
 
 def _is_alive(pid: int) -> bool:

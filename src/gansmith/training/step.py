@@ -21,7 +21,7 @@ def play_step(
         draw: gives the next batch of the stream; the first is shared by the first repeat of every move.
 
     Returns:
-        Terms and notes of every move, as ``player/name``, still on the device: nothing here waits for it.
+        Terms and mean notes of every move, as ``player/name``, still on the device: nothing here waits for it.
     """
     made: dict[str, Tensor] = {}
     stats: dict[str, Tensor] = {}
@@ -34,7 +34,7 @@ def play_step(
                 outcome = move.loss(Turn(game.nets, batch, clock, made))
             sum(outcome.terms.values()).backward()  # type: ignore[union-attr]
             optims[move.player].step(clock)
-            told = outcome.terms | outcome.notes
+            told = outcome.terms | {name: note.float().mean() for name, note in outcome.notes.items()}
             stats |= {f"{move.player}/{name}": value.detach() for name, value in told.items()}
     return stats
 

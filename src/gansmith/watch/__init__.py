@@ -1,6 +1,13 @@
-"""What a game in training shows of itself, by which what ails it will be judged.
+"""The doctor: what ails a game in training, and what helps.
 
-- `space`, `signals`: what can be measured at one moment
-- `look`: one moment of a game, measured
+- `space`, `signals`, `look`: what a game shows at a moment
+- `course`, `illnesses`, `verdicts`: what that comes to over time, as names with probabilities, evidence and cures
+- `sick_data`: what is wrong with the data themselves
 - `doctor`: in anybody's own loop
+- `live`, `attend`: at the side of a run of `gansmith train`
 """
+
+from gansmith.watch.doctor import Doctor
+from gansmith.watch.verdicts import Verdict
+
+__all__ = ["Doctor", "Verdict"]

@@ -1,9 +1,10 @@
-"""What a doctor gathers in anybody's own loop. It judges nothing yet: `Doctor.looks` is all it has to say.
+"""The doctor in anybody's own loop.
 
-doctor = Doctor(real=images, generator=g)
+doctor = Doctor(real=images, generator=g, discriminator=d)
 for ...:
     ...
     doctor.step(real_logits=..., fake_logits=..., d_loss=..., g_loss=..., fakes=...)
+print(doctor)
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gansmith.watch.look import FAKES, FIXED, Gauge, Seen
+from gansmith.watch.look import FAKES, FIXED, Gauge, Outputs, Seen, evenly
+from gansmith.watch.sick_data import faults
 from gansmith.watch.signals import Signals
+from gansmith.watch.verdicts import Verdict, in_sentences, sick, unjudged, verdicts
 
 FIRST, A_PART = 20, 60
 """Steps to the first look, and the part of all steps so far that lies between two looks later."""
+GIVEN = ("real_logits", "fake_logits", "d_loss", "g_loss", "fakes")
+OUTPUTS = {"real_logits": "known", "fake_logits": "fake"}
+WHO = {"g": "the generator", "d": "the discriminator"}
 
 
 class Doctor:
@@ -28,31 +35,42 @@ class Doctor:
 
     Args:
         real: samples that D is trained on, (N, C, H, W) images or (N, D) points, as D sees them.
-        generator: the network; without it, what only it tells is not measured.
-        held_out: samples that D is not trained on.
+        generator, discriminator: the networks; without them, what only they tell is not measured. A discriminator is
+            asked itself where the loop asks it about samples alone; else the loop's logits are all that there is.
+        held_out: samples that D is not trained on, without which memory cannot be told from learning.
 
     Attributes:
         looks: what was measured, the oldest first (see `Gauge.look`).
+        data: a verdict on `real`, where they are sick.
+        broken: where something was not finite for the first time; empty where everything is.
     """
 
     def __init__(
         self,
         real: Tensor,
         generator: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
         held_out: Tensor | None = None,
     ):
         self.gauge = Gauge(real, held_out)
-        self.g = generator
+        self.nets = {name: net for name, net in (("g", generator), ("d", discriminator)) if net is not None}
+        self.known = evenly(real, FAKES)
+        self.held = None if held_out is None else evenly(held_out, FAKES)
+        told = faults(real)
+        self.data = [sick(told)] if told else []
         self.looks: list[Signals] = []
+        self.broken = ""
         self.count, self.images, self.last = 0, 0, 0
         self.is_given_fakes = False
         self.fakes: deque[Tensor] = deque()
         self.outputs: dict[str, deque[Tensor]] = {name: deque() for name in ("known", "fake")}
         self.losses: dict[str, list[Tensor]] = {}
-        self.before: Tensor | None = None
-        self.asked: tuple[Any, ...] | None = None
-        if generator is not None:
-            generator.register_forward_hook(self._generated)
+        self.first: dict[str, Tensor] = {}
+        self.before: dict[str, Tensor] = {}
+        self.asked: dict[str, tuple[Tensor, ...]] = {}
+        self.born = {name: weights(net).norm().clamp(min=1e-12) for name, net in self.nets.items()}
+        for name, net in self.nets.items():
+            net.register_forward_hook(partial(self._called, name))
 
     def step(
         self,
@@ -72,56 +90,108 @@ class Doctor:
         """
         self.count += 1
         self.images += 0 if real_logits is None else len(real_logits)
-        for name, outputs in (("known", real_logits), ("fake", fake_logits)):
-            if outputs is not None:
-                keep(self.outputs[name], outputs.detach().flatten(1).mean(1) if outputs.ndim > 1 else outputs.detach())
-        if fakes is not None:
-            if not self.is_given_fakes:
-                self.fakes.clear()
+        if fakes is not None and not self.is_given_fakes:
+            self.fakes.clear()
             self.is_given_fakes = True
-            keep(self.fakes, fakes.detach())
-        for name, loss in (("d_loss", d_loss), ("g_loss", g_loss)):
-            if loss is not None:
-                self.losses.setdefault(name, []).append(torch.as_tensor(loss).detach().float().reshape(()))
+        given = (real_logits, fake_logits, d_loss, g_loss, fakes)
+        for name, value in zip(GIVEN, given, strict=True):
+            if value is None:
+                continue
+            rows = torch.as_tensor(value).detach()
+            self._note(name, torch.isfinite(rows).all())
+            if name == "fakes":
+                keep(self.fakes, rows)
+            elif name in OUTPUTS:
+                keep(self.outputs[OUTPUTS[name]], rows.flatten(1).mean(1) if rows.ndim > 1 else rows)
+            else:
+                self.losses.setdefault(name, []).append(rows.float().mean())
         due = self.last + max(FIRST, self.last // A_PART)
         if self.count >= due - 1:
-            now = weights(self.g) if self.g is not None else None
+            now = {name: weights(net) for name, net in self.nets.items()}
             if self.count >= due:
-                self.look(now)
+                self.look(self.seen(now))
             self.before = now
 
-    def look(self, now: Tensor | None) -> None:
-        """Measures what has been gathered; `now` are G's weights."""
-        self.last = self.count
-        seen = Seen(
-            self.count,
-            self.images,
-            fakes=joined(self.fakes),
-            fixed=self._fixed(),
-            known=joined(self.outputs["known"]),
-            fake=joined(self.outputs["fake"]),
-            gradient=gradient_norm(self.g),
-            update=None if now is None or self.before is None else relative(now, self.before),
-            losses={name: torch.stack(values).mean().item() for name, values in self.losses.items()},
-        )
-        self.looks.append(self.gauge.look(seen))
-        self.losses.clear()
+    def verdicts(self) -> list[Verdict]:
+        """What ails the game, the likeliest first; nothing before sixteen looks, but for sick data and what is
+        not finite."""
+        return verdicts(self.looks, self.broken) + self.data
 
-    def _generated(self, net: nn.Module, asked: tuple[Any, ...], made: Any) -> None:
-        """Keeps the first latents, and the last samples."""
+    def unjudged(self) -> list[str]:
+        """Names of the illnesses that cannot be judged, for want of what tells them."""
+        return unjudged(self.looks)
+
+    def __str__(self) -> str:
+        return in_sentences(self.verdicts(), self.unjudged(), len(self.looks))
+
+    def _note(self, name: str, finite: Tensor) -> None:
+        """Keeps the step after which something was not finite for the first time, on its device."""
+        was = self.first.get(name, torch.full((), -1, device=finite.device))
+        self.first[name] = torch.where((was < 0) & ~finite, self.count, was)
+
+    def look(self, seen: Seen) -> None:
+        """Measures a moment."""
+        self.looks.append(self.gauge.look(seen))
+
+    def seen(self, now: dict[str, Tensor]) -> Seen:
+        """What has been gathered since the last look; `now` are the networks' weights."""
+        self.last = self.count
+        figures = {name: torch.stack(values).mean().item() for name, values in self.losses.items()}
+        self.losses.clear()
+        for name, net in self.nets.items():
+            norm = gradient_norm(net)
+            figures |= {f"{name}_growth": (now[name].norm() / self.born[name]).item()} | (
+                {} if norm is None else {f"{name}_gradient": norm}
+            )
+            if name in self.before:
+                figures[f"{name}_update"] = relative(now[name], self.before[name])
+        fakes = joined(self.fakes)
+        self.broken = self.broken or self._where(fakes)
+        figures["finite"] = not self.broken
+        return Seen(self.count, self.images, fakes, self._fixed(), self._judges(fakes), figures)
+
+    def _judges(self, fakes: Tensor | None) -> tuple[Outputs, ...]:
+        """What D says, asked now where that can be, else as the loop told it."""
+        if fakes is not None and "d" in self.nets and len(self.asked.get("d", ())) == 1:
+            held = None if self.held is None else self._judged(self.held)
+            return (Outputs(self._judged(self.known), held, self._judged(evenly(fakes, FAKES))),)
+        known, fake = joined(self.outputs["known"]), joined(self.outputs["fake"])
+        return () if known is None or fake is None else (Outputs(known, None, fake),)
+
+    def _called(self, name: str, net: nn.Module, asked: tuple[Any, ...], made: Any) -> None:
+        """Keeps what a network was asked first, and the last samples."""
         if not isinstance(made, Tensor) or not len(made):
             return
-        if self.asked is None and asked and all(isinstance(a, Tensor) and len(a) == len(made) for a in asked):
-            self.asked = tuple(a.detach()[:FIXED].clone() for a in asked)
-        if not self.is_given_fakes:
+        if name not in self.asked and asked and all(isinstance(a, Tensor) and len(a) == len(made) for a in asked):
+            self.asked[name] = tuple(a.detach()[:FIXED].clone() for a in asked)
+        if name == "g" and not self.is_given_fakes:
             keep(self.fakes, made.detach())
 
     def _fixed(self) -> Tensor | None:
         """Samples of the same latents as ever, made as the loop makes them."""
-        if self.g is None or self.asked is None:
+        if "g" not in self.asked:
             return None
-        with untouched(self.g), torch.no_grad():
-            return self.g(*self.asked)
+        with untouched(self.nets["g"]), torch.no_grad():
+            made: Tensor = self.nets["g"](*self.asked["g"])
+        return made
+
+    def _judged(self, samples: Tensor) -> Tensor:
+        """What D says of samples (N,), asked as the loop asks it."""
+        like = self.asked["d"][0]
+        with untouched(self.nets["d"]), torch.no_grad():
+            said: Tensor = self.nets["d"](samples.to(like).view(-1, *like.shape[1:]))
+        return said.float().flatten(1).mean(1) if said.ndim > 1 else said.float()
+
+    def _where(self, fakes: Tensor | None) -> str:
+        """What was not finite first: of all that the loop told, and of the networks' layers."""
+        steps = {name: step for name, value in self.first.items() if (step := int(value)) >= 0}
+        layers = [f"{WHO[name]}'s {layer}" for name, net in self.nets.items() if (layer := broken_layer(net))]
+        if not steps and not layers:
+            return ""
+        earliest = min(steps.values(), default=self.count)
+        told = [name for name, step in steps.items() if step == earliest]
+        parts = [f"{' and '.join(told)} in step {earliest}"] if told else []
+        return "; ".join(parts + ([f"weights from {' and '.join(layers)} on"] if layers else []))
 
 
 @contextmanager
@@ -158,7 +228,12 @@ def relative(now: Tensor, before: Tensor) -> float:
     return ((now - before).norm() / before.norm().clamp(min=1e-12)).item()
 
 
-def gradient_norm(net: nn.Module | None) -> float | None:
+def broken_layer(net: nn.Module) -> str:
+    """The name of the first of its parameters that is not finite, or nothing."""
+    return next((name for name, p in net.named_parameters() if not torch.isfinite(p).all()), "")
+
+
+def gradient_norm(net: nn.Module) -> float | None:
     """Of the gradients that the loop has left, or None where it has left none."""
-    found = [] if net is None else [p.grad.detach().norm() for p in net.parameters() if p.grad is not None]
+    found = [p.grad.detach().norm() for p in net.parameters() if p.grad is not None]
     return torch.stack(found).norm().item() if found else None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +19,18 @@ FAKES = 256
 """Fakes that are compared with real samples."""
 KNOWN, FIXED = 1024, 64
 """Real samples that they are compared with, and latents whose samples are followed, at most."""
+LAG = 4
+"""Looks over which a drift is measured."""
 ENOUGH = 32
 """Fakes, and outputs, below which nothing is measured of them."""
+
+
+class Outputs(NamedTuple):
+    """A discriminator's (N,) for real samples that it was trained on, for others where there are any, and for fakes."""
+
+    known: Tensor
+    held: Tensor | None
+    fake: Tensor
 
 
 @dataclass(frozen=True)
@@ -27,24 +40,20 @@ class Seen:
     Attributes:
         step: of the loop.
         images: real samples seen so far.
-        fakes: (M, ...) of the last steps.
-        fixed: (K, ...) samples of the same latents as ever.
-        known, held, fake: D's outputs (N,) for real samples that it was trained on, for others, and for fakes.
-        gradient: norm of G's gradient.
-        update: norm of what a step changed of G's weights, by their own.
-        losses: means since the last look, by name.
+        fakes: (M, ...) of the last steps; features of them where `features` is set.
+        fixed: (K, ...) samples of the same latents as ever; the same.
+        judges: what every discriminator said.
+        figures: whatever else is known, by name: norms of gradients, weights and updates, mean losses.
+        features: whether `fakes` and `fixed` are features already.
     """
 
     step: int
     images: int
     fakes: Tensor | None = None
     fixed: Tensor | None = None
-    known: Tensor | None = None
-    held: Tensor | None = None
-    fake: Tensor | None = None
-    gradient: float | None = None
-    update: float | None = None
-    losses: Mapping[str, float] | None = None
+    judges: tuple[Outputs, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    features: bool = False
 
 
 class Gauge:
@@ -62,44 +71,57 @@ class Gauge:
         self.has_held = held is not None
         self.paths: list[Tensor] = []
 
-    def look(self, seen: Seen) -> Signals:
-        """All that can be measured of the moment, by name (see `signals`), and:
+    def reduced(self, seen: Seen) -> Seen:
+        """The moment with features in the place of samples, and `reach` among its figures: how far fakes lie beyond the
+        range of real samples, by its width."""
+        if seen.features:
+            return seen
+        few = None if seen.fakes is None or len(seen.fakes) < ENOUGH else evenly(seen.fakes, FAKES)
+        return replace(
+            seen,
+            fakes=None if few is None else self.space(few),
+            fixed=None if seen.fixed is None else self.space(seen.fixed),
+            figures=seen.figures if few is None else {**seen.figures, "reach": reach(few, self.space)},
+            features=True,
+        )
 
-        shift: energy distance of the fixed latents' samples from those of the look before, in the real samples' own.
+    def look(self, seen: Seen) -> Signals:
+        """All that can be measured of the moment, by name (see `signals`; of judges the mean), its figures, and:
+
+        shift: energy distance of the fixed latents' samples from those of the look before, by the real samples' mean
+            distance.
+        drift: the same, from those of four looks before.
         motion: mean distance that they moved since then, by the real samples' spread.
         back: how far they are from those of two looks before, by the way between; 0 is to and fro, 1 straight on.
         """
-        found: Signals = {"step": seen.step, "images": seen.images}
-        if seen.fakes is not None and len(seen.fakes) >= ENOUGH:
-            of_them = of_fakes(self.space(evenly(seen.fakes, FAKES)), self.reals)
+        seen = self.reduced(seen)
+        found: Signals = {"step": seen.step, "images": seen.images, **seen.figures}
+        if seen.fakes is not None:
+            of_them = of_fakes(seen.fakes, self.reals)
             found |= of_them if self.has_held else {k: v for k, v in of_them.items() if k != "remembered"}
-            found["reach"] = reach(seen.fakes, self.space)
         if seen.fixed is not None:
-            found |= self.moved(self.space(seen.fixed))
-        real = seen.known if seen.known is not None else seen.held
-        if real is not None and seen.fake is not None and min(len(real), len(seen.fake)) >= ENOUGH:
-            found |= of_outputs(real, seen.held, seen.fake)
-        for name in ("gradient", "update"):
-            value = getattr(seen, name)
-            if value is not None:
-                found[name] = value
-        return found | dict(seen.losses or {})
+            found |= self.moved(seen.fixed)
+        said = [of_outputs(*o) for o in seen.judges if min(len(o.known), len(o.fake)) >= ENOUGH]
+        return found | {name: fmean(one[name] for one in said) for name in (said[0] if said else ())}
 
     def moved(self, fixed: Tensor) -> Signals:
         """How samples of fixed latents (K, F) stand to those of the looks before."""
-        self.paths = [*self.paths[-2:], fixed]
+        self.paths = [*self.paths[-LAG:], fixed]
         if len(self.paths) < 2 or len(fixed) < ENOUGH:
             return {}
         unit = math.sqrt(max(self.reals.spread, 1e-12))
-        steps = [(b - a).norm(dim=1).mean().item() for a, b in zip(self.paths, self.paths[1:], strict=False)]
-        was = self.paths[-2]
-        found = {
-            "motion": steps[-1] / unit,
-            "shift": energy(squared(fixed, was), squared(fixed, fixed), squared(was, was)),
-        }
-        if len(steps) == 2:
-            found["back"] = (fixed - self.paths[0]).norm(dim=1).mean().item() / max(sum(steps), 1e-12)
+        last = self.paths[-3:]
+        ways = [(b - a).norm(dim=1).mean().item() for a, b in pairwise(last)]
+        found = {"motion": ways[-1] / unit, "shift": self.between(fixed, self.paths[-2])}
+        if len(ways) == 2:
+            found["back"] = (fixed - last[0]).norm(dim=1).mean().item() / max(sum(ways), 1e-12)
+        if len(self.paths) > LAG:
+            found["drift"] = self.between(fixed, self.paths[0])
         return found
+
+    def between(self, one: Tensor, other: Tensor) -> float:
+        """The energy distance of two sets of features, by the real samples' mean distance."""
+        return energy(squared(one, other), squared(one, one), squared(other, other)) / self.reals.typical
 
 
 def evenly(rows: Tensor, most: int) -> Tensor:
@@ -110,6 +132,7 @@ def evenly(rows: Tensor, most: int) -> Tensor:
 
 def reach(samples: Tensor, space: Space) -> float:
     """How far samples reach beyond the range of real ones, by its width; 0 is within."""
-    low, high = samples.min().item(), samples.max().item()
+    finite = samples.nan_to_num(space.low, 1e30, -1e30)
+    low, high = finite.min().item(), finite.max().item()
     width = max(space.high - space.low, 1e-12)
     return max(0.0, space.low - low, high - space.high) / width

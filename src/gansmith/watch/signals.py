@@ -31,7 +31,8 @@ class Reals:
         held: (M, F), that none was; the same as `known` where there are no others.
         centres, shares: of the bins (K, F), (K,).
         radii: squared distance of each of `known` to its fifth neighbour (N,).
-        spread: mean squared distance between two of them.
+        among: squared distances between them (N, N).
+        spread, typical: mean squared, and mean, distance between two of them.
         nearest: median squared distance of one of them to its nearest among as many others as there will be fakes.
         twin: median squared distance of one of them to its nearest among all others.
         covered: share of them in whose ball one of as many others as there will be fakes lies.
@@ -42,7 +43,9 @@ class Reals:
     centres: Tensor
     shares: Tensor
     radii: Tensor
+    among: Tensor
     spread: float
+    typical: float
     nearest: float
     twin: float
     covered: float
@@ -64,7 +67,9 @@ class Reals:
             centres,
             shares,
             radii,
+            among,
             spread,
+            max(mean_of_others(among).item(), 1e-12),
             few.median().item(),
             others.min(1).values.median().item(),
             (few <= radii).float().mean().item(),
@@ -126,7 +131,7 @@ def of_fakes(fakes: Tensor, reals: Reals) -> Signals:
         0 are copies.
     coverage: share of real samples with a fake among their five nearest, of that of other real samples.
     realism: share of fakes that are as near to a real sample as its fifth neighbour.
-    distance: the energy distance (Székely & Rizzo 2013), of the real samples' mean distance; 0 is right.
+    distance: the energy distance (Székely & Rizzo 2013), by the real samples' mean distance; 0 is right.
     copying: median squared distance of a fake to its nearest real sample, of that among real samples; 1 is right.
     remembered: share of fakes that are nearer to a sample trained on than to any of as many held out; a half is right.
     """
@@ -143,16 +148,15 @@ def of_fakes(fakes: Tensor, reals: Reals) -> Signals:
         "crowding": nearest / max(reals.nearest, 1e-12),
         "coverage": covered(across.T, reals.radii) / max(reals.covered, 1e-12),
         "realism": (across <= reals.radii).any(1).float().mean().item(),
-        "distance": energy(across, among, squared(reals.known, reals.known)),
+        "distance": energy(across, among, reals.among) / reals.typical,
         "copying": across.min(1).values.median().item() / max(reals.twin, 1e-12),
         "remembered": (to_known < to_held).float().mean().item(),
     }
 
 
-def energy(across: Tensor, fakes: Tensor, reals: Tensor) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased, by E|y - y'| of real y, of squared distances."""
-    between, one, other = across.sqrt().mean(), mean_of_others(fakes), mean_of_others(reals)
-    return ((2 * between - one - other) / other.clamp(min=1e-12)).item()
+def energy(across: Tensor, one: Tensor, other: Tensor) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'|, unbiased, of squared distances."""
+    return (2 * across.sqrt().mean() - mean_of_others(one) - mean_of_others(other)).item()
 
 
 def mean_of_others(distances: Tensor) -> Tensor:

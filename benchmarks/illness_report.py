@@ -1,0 +1,490 @@
+"""What is true of the runs of `illness.py`, the doctor's weights fitted to one half of them, and figures of the other.
+
+python benchmarks/illness_report.py --fit       # writes src/gansmith/watch/weights.json
+python benchmarks/illness_report.py             # figures, to results/illness.json
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from common import RESULTS, WORK, about
+from gansmith.watch.course import FIRST_WORD, Course
+from gansmith.watch.illnesses import ILLNESSES
+from gansmith.watch.verdicts import LIKELY, probability, signs_of
+from illness import data_named, real_view
+
+Record = dict[str, Any]
+FOLDER = WORK / "illness"
+WEIGHTS = Path(__file__).parent.parent / "src/gansmith/watch/weights.json"
+NAMES = (*ILLNESSES, "sick_data")
+EARLY = 0.4
+"""Part of a run in which every game is far from any goal, and none is called ill."""
+GOOD = 0.6
+"""What a measure may come to in a run that has not the illness; from 1 on, a run has it; between is neither."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What runs that nothing was done to come to, on the same data with the same players: medians of the last quarter."""
+
+    figures: dict[str, float]
+    swing: float
+    missing: float
+
+    @classmethod
+    def of(cls, runs: list[Past]) -> Twin:
+        names = ("frechet", "variance", "quality", "weights")
+        return cls(
+            {name: median(run.last(name) for run in runs) for name in names},
+            median(run.swing for run in runs),
+            median(missing(run, truth) for run in runs for truth in run.quarter),
+        )
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run that was recorded."""
+
+    path: Path
+    record: Record
+
+    @property
+    def base(self) -> str:
+        return "-".join(self.record["setup"][part] for part in ("data", "players"))
+
+    @property
+    def config(self) -> str:
+        """The configuration: seeds apart."""
+        return self.path.stem.rsplit("-", 1)[0]
+
+    @property
+    def fault(self) -> str:
+        return str(self.record["setup"]["fault"])
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether it is of the half that figures are reported of, not of that which weights are fitted to."""
+        return crc32(self.config.encode()) % 2 == 1
+
+    @cached_property
+    def truths(self) -> list[Record]:
+        return list(self.record["truths"])
+
+    @cached_property
+    def quarter(self) -> list[Record]:
+        last = self.truths[-1]["step"]
+        return [truth for truth in self.truths if truth["step"] > 0.75 * last]
+
+    def last(self, name: str) -> float:
+        return median(float(np.nan_to_num(truth[name], nan=1e9, posinf=1e9)) for truth in self.quarter)
+
+    @cached_property
+    def is_of_points(self) -> bool:
+        return self.record["setup"]["data"] in ("ring", "grid")
+
+    @cached_property
+    def swing(self) -> float:
+        """By how much the shares of modes change from one truth to the next, in the last half: total variation."""
+        half = [truth["shares"] for truth in self.truths[len(self.truths) // 2 :]]
+        moved = [0.5 * np.abs(np.subtract(a, b)).sum() for a, b in pairwise(half)]
+        return float(np.mean(moved)) if moved else 0.0
+
+
+@cache
+def dues(kind: str) -> np.ndarray:
+    """The modes' shares among real samples, by the same judge."""
+    which, _ = data_named(kind).modes(real_view(kind))
+    return np.bincount(which.numpy(), minlength=data_named(kind).count) / len(which)
+
+
+def missing(run: Past, truth: Record) -> float:
+    """Share of the reals in modes that have less than a fifth of their due."""
+    due = dues(run.record["setup"]["data"])
+    return float(due[np.array(truth["shares"]) < 0.2 * due].sum())
+
+
+def bad(run: Past, twin: Twin, truth: Record) -> float:
+    """How far the samples are from the reals: 1 is much farther than the twin's."""
+    if run.is_of_points:
+        return truth["frechet"] / 0.06
+    return math.log(max(truth["frechet"], 1e-9) / twin.figures["frechet"]) / math.log(2.5)
+
+
+def blurred(run: Past, twin: Twin, truth: Record) -> float:
+    """How few of points are near a mode: 1 is much fewer than the twin's."""
+    return (twin.figures["quality"] - truth["quality"]) / (0.7 * twin.figures["quality"]) if run.is_of_points else 0.0
+
+
+def is_broken(truth: Record) -> bool:
+    return not truth["finite"] or not math.isfinite(truth["weights"])
+
+
+def measures(run: Past, twin: Twin, i: int) -> dict[str, float]:
+    """What is true at a moment, by illness: from 1 on it has it."""
+    truth, before = run.truths[i], run.truths[: i + 1]
+    worse = bad(run, twin, truth)
+    peak = max(t["slope"] for t in before)
+    past = [t["frechet"] for t in run.truths[: i + 1] if 0.4 * truth["step"] <= t["step"] <= 0.75 * truth["step"]]
+    progress = truth["frechet"] / median(past) if past else 0.0
+    shares = [t["shares"] for t in run.truths[max(0, i - 4) : i + 1]]
+    swing = float(np.mean([0.5 * np.abs(np.subtract(a, b)).sum() for a, b in pairwise(shares)] or [0]))
+    grown = truth["weights"] / twin.figures["weights"]
+    lacking = (missing(run, truth) - twin.missing) / 0.25
+    narrow = (1 - truth["variance"] / twin.figures["variance"]) / 0.75
+    remembered = min((truth["nearer_to_train"] - 0.5) / 0.18, 1.3 / max(truth["nearest"], 1e-9))
+    return {
+        "mode_collapse": max(lacking, narrow),
+        "vanishing_gradients": min(math.log10((peak + 1e-30) / (truth["slope"] + 1e-30)) / 2, worse),
+        "overpowering_discriminator": min((truth["accuracy"] - 0.5) / 0.45, worse),
+        "weak_discriminator": min((1 - truth["accuracy"]) / 0.4, worse),
+        "oscillation": (swing - twin.swing) / 0.25,
+        "divergence": 2.0 if is_broken(truth) else max(math.log10(grown), truth["extent"] / (8 if run.is_of_points else 1e9)),
+        "discriminator_overfitting": (truth["train_above_held"] - 0.5) / 0.2,
+        # Of a few points, all may be near one that was trained on by chance.
+        "memorisation": remembered if max(lacking, narrow) < 1 else 0.8,
+        "stalled": min(worse, progress / 0.8),
+    }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a run.
+
+    Attributes:
+        has: by illness; None is neither.
+        onset: images from which it had an illness until its end, by illness.
+        healthy: whether it has none at the end, had none in the last six tenths of it, and has good samples.
+        passing: illnesses of a run that was well at the end, which it had for a while.
+        worse: how bad the samples are at the end.
+        levels: of each illness, at every truth.
+    """
+
+    has: dict[str, bool | None]
+    onset: dict[str, int]
+    healthy: bool
+    passing: set[str]
+    worse: float
+    levels: dict[str, list[float]]
+
+    def at(self, run: Past, name: str, images: float) -> float:
+        """The level of an illness at a moment: of the truth that is nearest to it."""
+        nearest = min(range(len(run.truths)), key=lambda i: abs(run.truths[i]["images"] - images))
+        return self.levels[name][nearest] if name in self.levels else 0.0
+
+
+def level(run: Past, series: list[dict[str, float]], name: str, i: int) -> float:
+    """Of an illness up to a truth: the median of the last quarter of the steps until then."""
+    now = run.truths[i]["step"]
+    return median(one[name] for one, t in zip(series, run.truths, strict=True) if 0.75 * now < t["step"] <= now)
+
+
+def truth_of(run: Past, twin: Twin) -> Truth:
+    series = [measures(run, twin, i) for i in range(len(run.truths))]
+    has: dict[str, bool | None] = {}
+    onset, levels = {}, {}
+    broken = next((i for i, truth in enumerate(run.truths) if is_broken(truth)), len(series))
+    for name in ILLNESSES:
+        levels[name] = [level(run, series, name, i) for i in range(len(series))]
+        if name == "divergence":
+            levels[name] = [max(2.0 * (i >= broken), value) for i, value in enumerate(levels[name])]
+        else:
+            levels[name] = [0.8 if i >= broken else value for i, value in enumerate(levels[name])]
+        now = levels[name][-1]
+        has[name] = True if now >= 1 else False if now <= GOOD else None
+        if has[name]:
+            since = max((i + 1 for i, value in enumerate(levels[name]) if value < 1), default=0)
+            onset[name] = run.truths[since]["images"]
+    setup = run.record["setup"]
+    if setup["spoiled"] == "duplicates":
+        has["memorisation"] = None  # the judge compares with as many held-out samples, of which more differ
+    has["sick_data"] = setup["scale"] > 10 or bool(setup["spoiled"])
+    if has["sick_data"]:
+        onset["sick_data"] = 0
+    worse = median(max(bad(run, twin, truth), blurred(run, twin, truth)) for truth in run.quarter)
+    well = not any(value is not False for value in has.values()) and worse <= GOOD
+    late = [i for i, truth in enumerate(run.truths) if truth["step"] > EARLY * run.truths[-1]["step"]]
+    passing = {name for name in ILLNESSES if well and any(levels[name][i] >= 1 for i in late)}
+    healthy = well and not passing
+    return Truth(has, onset, healthy, passing, worse, levels)
+
+
+def load() -> list[Past]:
+    runs = [Past(path, json.loads(path.read_text())) for path in sorted(FOLDER.glob("*.json"))]
+    return [run for run in runs if "faults" in run.record]
+
+
+def truths_of(runs: list[Past]) -> dict[str, Truth]:
+    twins = {}
+    for base in {run.base for run in runs}:
+        twins[base] = Twin.of([run for run in runs if run.base == base and run.fault == "well-none"])
+    return {run.path.stem: truth_of(run, twins[run.base]) for run in runs}
+
+
+# ---- weights
+
+
+AGES = (0.15, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+"""Parts of a run after which it is judged, when weights are fitted."""
+
+
+def looks_of(run: Past) -> list[dict[str, float]]:
+    return [{name: value for name, value in look.items() if value is not None} for look in run.record["looks"]]
+
+
+def examples(run: Past, truth: Truth, name: str) -> list[tuple[dict[str, float], bool]]:
+    """Signs of an illness at some ages of a run, and whether it had it then."""
+    looks, found = looks_of(run), []
+    if name == "memorisation" and truth.has[name] is None:
+        return []
+    for age in AGES:
+        count = max(FIRST_WORD, round(age * len(looks)))
+        signs = signs_of(ILLNESSES[name], Course(looks[:count]))
+        now = truth.at(run, name, looks[min(count, len(looks)) - 1]["images"])
+        # What a healthy run goes through at first is no illness; of others it is known only where they ended.
+        is_clear = truth.healthy or now <= GOOD or (now >= 1 and truth.has[name])
+        if signs is not None and is_clear:
+            found.append((signs, now >= 1 and not truth.healthy))
+    return found
+
+
+def fitted(rows: list[tuple[dict[str, float], bool]], weight_of_ill: float = 1.0) -> dict[str, float]:
+    """Logistic regression with no weight below 0, and a little decay."""
+    names = list(rows[0][0])
+    x = torch.tensor([[signs[name] for name in names] for signs, _ in rows])
+    y = torch.tensor([float(ill) for _, ill in rows])
+    free, bias = torch.full((len(names),), 0.5, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
+    optim = torch.optim.LBFGS([free, bias], max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optim.zero_grad()
+        weights = free.square()
+        scores = x @ weights + bias
+        each = torch.nn.functional.binary_cross_entropy_with_logits(scores, y, reduction="none")
+        total = (each * (1 + (weight_of_ill - 1) * y)).mean() + 1e-4 * weights.square().sum()
+        total.backward()
+        return total
+
+    optim.step(loss)
+    return {"bias": round(bias.item(), 4)} | {
+        name: round(weight.item() ** 2, 4) for name, weight in zip(names, free, strict=True)
+    }
+
+
+def fit(runs: list[Past], found: dict[str, Truth]) -> dict[str, dict[str, float]]:
+    weights = {}
+    for name in ILLNESSES:
+        rows = [one for run in runs if not run.is_reported for one in examples(run, found[run.path.stem], name)]
+        if any(ill for _, ill in rows):
+            weights[name] = fitted(rows)
+    return weights
+
+
+# ---- figures
+
+
+@cache
+def every_probability() -> dict[str, np.ndarray]:
+    """Of every run, by look and illness (looks, illnesses); what was not finite is divergence, for certain."""
+    found = {}
+    for run in load():
+        looks = looks_of(run)
+        rows = np.zeros((len(looks), len(ILLNESSES)))
+        for count in range(FIRST_WORD, len(looks) + 1):
+            course = Course(looks[:count])
+            rows[count - 1] = [probability(illness, course) or 0.0 for illness in ILLNESSES.values()]
+        for i, look in enumerate(looks):
+            if not look.get("finite", 1.0):
+                rows[i:, list(ILLNESSES).index("divergence")] = 1.0
+        found[run.path.stem] = rows
+    return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the doctor said of a run.
+
+    Attributes:
+        first: images at the first look at which a verdict held that held at the look after, too, by illness.
+        last: the verdicts at the end.
+        false: illnesses that it was ever said to have when it did not.
+    """
+
+    first: dict[str, int]
+    last: set[str]
+    false: set[str]
+
+
+def told_of(run: Past, truth: Truth) -> Told:
+    rows = every_probability()[run.path.stem] >= LIKELY
+    images = [int(look["images"]) for look in looks_of(run)]
+    twice = rows[:-1] & rows[1:]
+    first: dict[str, int] = {}
+    false: set[str] = set()
+    for name, column in zip(ILLNESSES, twice.T, strict=True):
+        alarms = [images[i + 1] for i in np.flatnonzero(column)]
+        first |= {name: alarms[0]} if alarms else {}
+        false |= {name} if any(truth.at(run, name, moment) < GOOD for moment in alarms) else set()
+    last = {name for name, says in zip(ILLNESSES, rows[-1], strict=True) if says}
+    if run.record["faults"]:
+        first["sick_data"], last = 0, last | {"sick_data"}
+        false |= set() if truth.has["sick_data"] else {"sick_data"}
+    return Told(first, last, false)
+
+
+def share(right: int, of: int) -> Record:
+    """A share with its 95 % interval (Wilson 1927)."""
+    if not of:
+        return {"right": right, "of": of}
+    z, p = 1.96, right / of
+    middle, half = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    low, high = ((middle + sign * half) / (1 + z * z / of) for sign in (-1, 1))
+    return {
+        "right": right,
+        "of": of,
+        "share": round(p, 4),
+        "low": round(max(0.0, low), 4),
+        "high": round(min(1.0, high), 4),
+    }
+
+
+def figures(runs: list[Past], found: dict[str, Truth]) -> Record:
+    """Of some runs."""
+    told = {run.path.stem: told_of(run, found[run.path.stem]) for run in runs}
+    well = [run for run in runs if found[run.path.stem].healthy]
+    ill = [run for run in runs if any(found[run.path.stem].has.values())]
+    each = {}
+    for name in NAMES:
+        has = [run for run in runs if found[run.path.stem].has[name]]
+        hasnot = [run for run in runs if found[run.path.stem].has[name] is False]
+        delays = [
+            told[run.path.stem].first[name] - found[run.path.stem].onset[name]
+            for run in has
+            if name in told[run.path.stem].first
+        ]
+        lengths = [run.record["looks"][-1]["images"] for run in has if name in told[run.path.stem].first]
+        each[name] = {
+            "recall": share(sum(name in told[run.path.stem].first for run in has), len(has)),
+            "recall_at_end": share(sum(name in told[run.path.stem].last for run in has), len(has)),
+            "false_alarms": share(sum(name in told[run.path.stem].false for run in well), len(well)),
+            "alarms": share(sum(name in told[run.path.stem].first for run in well), len(well)),
+            "false_alarms_at_end": share(sum(name in told[run.path.stem].last for run in well), len(well)),
+            "said_of_other_runs": share(sum(name in told[run.path.stem].last for run in hasnot), len(hasnot)),
+            "delay_images": round(median(delays)) if delays else None,
+            "delay_share": round(median(d / n for d, n in zip(delays, lengths, strict=True)), 3) if delays else None,
+        }
+    return {
+        "runs": len(runs),
+        "healthy": len(well),
+        "ill": len(ill),
+        "ill_for_a_while": sum(bool(found[run.path.stem].passing) for run in runs),
+        "neither": sum(
+            not (truth.healthy or truth.passing or any(truth.has.values())) for truth in (found[r.path.stem] for r in runs)
+        ),
+        "found_ill": share(sum(bool(told[run.path.stem].first) for run in ill), len(ill)),
+        "found_ill_at_end": share(sum(bool(told[run.path.stem].last) for run in ill), len(ill)),
+        "false_alarms": share(sum(bool(told[run.path.stem].false) for run in well), len(well)),
+        "alarms": share(sum(bool(told[run.path.stem].first) for run in well), len(well)),
+        "false_alarms_at_end": share(sum(bool(told[run.path.stem].last) for run in well), len(well)),
+        "illnesses": each,
+        "confusion": confusion(runs, found, told),
+        "missed": {
+            name: [
+                run.path.stem for run in runs if found[run.path.stem].has[name] and name not in told[run.path.stem].first
+            ]
+            for name in NAMES
+        },
+        "alarmed": {run.path.stem: told[run.path.stem].first for run in well if told[run.path.stem].first},
+    }
+
+
+def confusion(runs: list[Past], found: dict[str, Truth], told: dict[str, Told]) -> dict[str, dict[str, int]]:
+    """How many runs that have an illness (or none) were said, at the end, to have each (or none)."""
+    table: dict[str, dict[str, int]] = {}
+    for true in (*NAMES, "healthy"):
+        rows = [r for r in runs if (found[r.path.stem].healthy if true == "healthy" else found[r.path.stem].has[true])]
+        table[true] = {name: sum(name in told[run.path.stem].last for run in rows) for name in NAMES}
+        table[true]["nothing"] = sum(not told[run.path.stem].last for run in rows)
+    return table
+
+
+def trivial(fitting: list[Past], reported: list[Past], found: dict[str, Truth]) -> Record:
+    """ "D's loss is near zero": the threshold that best parts ill from healthy runs in one half, tried on the other."""
+
+    def size(run: Past) -> float:
+        losses = [abs(look["d_loss"]) for look in looks_of(run)[-8:] if "d_loss" in look]
+        return median(losses) if losses else 0.0
+
+    def shares(runs: list[Past], threshold: float) -> tuple[int, int, int, int]:
+        ill = [size(run) < threshold for run in runs if any(found[run.path.stem].has.values())]
+        well = [size(run) < threshold for run in runs if found[run.path.stem].healthy]
+        return sum(ill), len(ill), sum(well), len(well)
+
+    def worth(threshold: float) -> float:
+        hits, ill, alarms, well = shares(fitting, threshold)
+        return hits / ill - alarms / well
+
+    best = max((size(run) + 1e-9 for run in fitting), key=worth)
+    hits, ill, alarms, well = shares(reported, best)
+    return {"threshold": round(best, 4), "found_ill": share(hits, ill), "false_alarms": share(alarms, well)}
+
+
+def main() -> None:
+    runs = load()
+    found = truths_of(runs)
+    fitting, reported = ([run for run in runs if run.is_reported == which] for which in (False, True))
+    if "--fit" in sys.argv:
+        weights = fit(runs, found)
+        WEIGHTS.write_text(json.dumps(weights, indent=1) + "\n")
+        print(WEIGHTS.read_text())
+        return
+    record = {
+        "about": about(),
+        "cpu_seconds": round(sum(run.record["seconds"] for run in runs)),
+        "reported": figures(reported, found),
+        "fitted": figures(fitting, found),
+        "trivial": trivial(fitting, reported, found),
+    }
+    (RESULTS / "illness.json").write_text(json.dumps(record, indent=1) + "\n")
+    brief(record)
+
+
+def brief(record: Record) -> None:
+    for half in ("fitted", "reported"):
+        one = record[half]
+        print(half, {k: one[k] for k in ("runs", "healthy", "ill", "ill_for_a_while", "neither")})
+        print(
+            " found ill",
+            one["found_ill"],
+            "false alarms",
+            one["false_alarms"],
+            "ever",
+            one["alarms"],
+            "at end",
+            one["false_alarms_at_end"],
+        )
+        for name, figure in one["illnesses"].items():
+            parts = [
+                f"{k} {figure[k]['right']}/{figure[k]['of']}"
+                for k in ("recall", "recall_at_end", "false_alarms", "alarms", "said_of_other_runs")
+            ]
+            print("  ", name.ljust(28), *parts, figure["delay_share"])
+        print("   missed", {name: rows for name, rows in one["missed"].items() if rows})
+        print("   alarmed", one["alarmed"])
+    print(record["trivial"], record["cpu_seconds"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The doctor beside a run in training: what a game shows at a moment, without a trace in the run."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.core.game import Batch, Turn
+from gansmith.data import Dataset, Split
+from gansmith.data.split import evenly
+from gansmith.training.feed import Feed
+from gansmith.training.runtime import mixed_seed, own_randomness
+from gansmith.training.session import Session
+from gansmith.training.step import only_trains
+from gansmith.watch.doctor import untouched
+from gansmith.watch.look import FAKES, FIXED, KNOWN, Gauge, Outputs, Seen
+from gansmith.watch.signals import Signals
+
+REHEARSED = 64
+"""Images of either kind that a step is rehearsed with, at least."""
+
+
+@dataclass
+class Rehearsal:
+    """What the moves of a step came to.
+
+    Attributes:
+        said: outputs for reals and for fakes (N,), by player; one list a rehearsed batch.
+        losses: sums of terms, by player.
+        gradient: norm of those of the nets that make images; of the first batch.
+    """
+
+    said: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    gradient: float | None = None
+
+    def outputs(self, player: str, which: int) -> Tensor:
+        return torch.cat([pair[which] for pair in self.said[player]])
+
+
+class Observatory:
+    """Looks at a run's game now and then.
+
+    Args:
+        dataset: of the run.
+    """
+
+    def __init__(self, dataset: Dataset):
+        real, held = (tensor(part[evenly(len(part), 4 * KNOWN)]) for part in dataset.pictures)
+        self.dataset = dataset
+        self.gauge = Gauge(real, held if len(held) > FIXED else None)
+
+    def look(self, session: Session) -> Signals:
+        """What the game shows now. It goes on as if nobody had looked."""
+        seed = mixed_seed(session.config.train.seed, FAKES)
+        with unmoved(session), own_randomness(seed):
+            fakes = samples(session, self.dataset, seed)
+            known = rehearsed(session, session.feed, session.clock.images // 2)
+            has_held = len(self.dataset.heldout) >= session.config.train.batch
+            held = rehearsed(session, held_feed(session, self.dataset.heldout), 0) if has_held else None
+        judges = tuple(
+            Outputs(known.outputs(name, 0), held.outputs(name, 0) if held else None, (held or known).outputs(name, 1))
+            for name in known.said
+        )
+        figures = {f"{name}_loss": sum(values) / len(values) for name, values in known.losses.items()}
+        figures["finite"] = float(all(math.isfinite(value) for value in figures.values()))
+        if known.gradient is not None:
+            figures["g_gradient"] = known.gradient
+        seen = Seen(session.clock.step, session.clock.images, fakes, fakes[:FIXED], judges, figures)
+        return self.gauge.look(seen)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"paths": {str(i): path for i, path in enumerate(self.gauge.paths)}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.gauge.paths = [state["paths"][key] for key in sorted(state["paths"])]
+
+
+def tensor(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, C) as (N, C, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@contextmanager
+def unmoved(session: Session) -> Iterator[None]:
+    """Running figures of nets and the state of losses are as before afterwards."""
+    things = session.game.stateful()
+    states = {name: copy.deepcopy(thing.state_dict()) for name, thing in things.items()}
+    with ExitStack() as stack:
+        for net in session.game.nets.values():
+            stack.enter_context(untouched(net))
+        yield
+        for name, thing in things.items():
+            thing.load_state_dict(states[name])
+
+
+@torch.no_grad()
+def samples(session: Session, dataset: Dataset, seed: int) -> Tensor:
+    """What the nets in training, not their averages, make of the same latents as ever: (N, C, H, W) in [-1, 1]."""
+    make, request = session.game.sampler.images, session.asked(dataset, FAKES, seed)
+    parts = session.requests(FAKES, seed, request, session.config.train.batch)
+    made = [session.finished(make(session.game.nets, latents, session.clock, asked)) for latents, asked in parts]
+    return tensor(torch.cat(made).numpy())
+
+
+def held_feed(session: Session, split: Split) -> Feed:
+    return Feed(split, session.config, session.runtime, session.read(split.captions or (), len(split)))
+
+
+def rehearsed(session: Session, feed: Feed, position: int) -> Rehearsal:
+    """The stage's moves, each played once on batches from `position` on, without any effect."""
+    found = Rehearsal()
+    for start in range(position, position + REHEARSED, session.config.train.batch):
+        rehearse(session, feed.at(start), found)
+    return found
+
+
+def rehearse(session: Session, batch: Batch, found: Rehearsal) -> None:
+    """One batch of them."""
+    game, made = session.game, dict[str, Tensor]()
+    makers = [name for name, player in game.players.items() if set(player.nets) & set(game.averaged)]
+    for move in game.stages[session.clock.stage].moves:
+        nets = game.players[move.player].nets
+        only_trains(game.nets, nets)
+        with session.runtime.autocast():
+            outcome = move.loss(Turn(game.nets, batch, session.clock, made))
+        loss = torch.stack([term.float() for term in outcome.terms.values()]).sum()
+        found.losses.setdefault(move.player, []).append(loss.item())
+        if {"real", "fake"} <= set(outcome.notes):
+            said = (one_each(outcome.notes["real"]), one_each(outcome.notes["fake"]))
+            found.said.setdefault(move.player, []).append(said)
+        if move.player in makers and found.gradient is None:
+            weights = [p for name in nets for p in game.nets[name].parameters()]
+            slopes = [g for g in torch.autograd.grad(loss, weights, allow_unused=True) if g is not None]
+            found.gradient = torch.stack([g.norm() for g in slopes]).norm().item()
+
+
+def one_each(outputs: Tensor) -> Tensor:
+    """An output (N,) for each image, of many places or scales."""
+    return outputs.float().flatten(1).mean(1).cpu() if outputs.ndim > 1 else outputs.float().cpu()

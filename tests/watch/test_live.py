@@ -1,0 +1,225 @@
+"""The doctor at a run's side: it leaves no trace in any family's game, and acts as it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import gansmith
+from gansmith.apps import run as runs
+from gansmith.apps.diagnose import diagnose, save_report
+from gansmith.apps.treat import acts_of
+from gansmith.core.clock import Plan
+from gansmith.core.errors import ConfigError, Ill
+from gansmith.data import Dataset
+from gansmith.recipes import FAMILIES
+from gansmith.training import loop
+from gansmith.training.checkpoint import flatten
+from gansmith.training.session import Session
+from gansmith.watch import attend
+from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER
+from gansmith.watch.live import Observatory
+from gansmith.watch.signals import Signals
+from gansmith.watch.treatment import MOST_ACTS, Act, next_cure
+from gansmith.watch.verdicts import Verdict
+
+
+def played(session: Session, steps: int, eyes: Observatory | None) -> dict[str, Tensor]:
+    """All tensors of a session after some steps of every stage, with or without looks between."""
+    plan = Plan.of(10**6, session.shares)
+    for start in plan.starts:
+        session.clock = plan.at(session.clock.step, start)
+        for _ in range(steps):
+            session.step(plan)
+            if eyes is not None:
+                eyes.look(session)
+    return flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_look_leaves_no_trace(family: str, tiny_session: Callable[..., Session]) -> None:
+    channels = 3 if family in ("cyclegan", "pix2pix", "srgan") else 1
+    alone, watched = (tiny_session(family, channels=channels) for _ in range(2))
+    split = watched.feed.split
+    eyes = Observatory(Dataset("tiny", "0", watched.spec, split, split))
+    for (name, one), other in zip(played(alone, 2, None).items(), played(watched, 2, eyes).values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_what_a_look_sees(tiny_session: Callable[..., Session]) -> None:
+    session = tiny_session("dcgan")
+    split = session.feed.split
+    eyes, plan = Observatory(Dataset("tiny", "0", session.spec, split, split)), Plan.of(10**6, session.shares)
+    session.clock = plan.at(0, 0)
+    for _ in range(2):
+        session.step(plan)
+        found = eyes.look(session)
+    assert {"diversity", "missed", "distance", "ranks", "gap", "g_gradient", "G_loss", "D_loss", "shift"} <= set(found)
+    again = Observatory(Dataset("tiny", "0", session.spec, split, split))
+    again.load_state_dict(eyes.state_dict())
+    session.step(plan)
+    assert eyes.look(session) == again.look(session), "a resumed run sees the same"
+
+
+# ---- a run
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., gansmith.Run]:
+    """`gansmith.train` of a small dcgan on noise, without its final evaluation."""
+    monkeypatch.setattr(runs, "conclude", lambda run, dataset: run.dir.write("result.json", {"run": str(run.path)}))
+    monkeypatch.setattr(loop, "LEAST_APART", 4)
+    monkeypatch.setattr(attend, "FIRST_WORD", 4)
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (256, 8, 8), np.uint8))
+    small = {"g_width": 4, "d_width": 4, "latent": 8, "train.batch": 8, "train.evaluations": 0, "train.frames": 2}
+
+    def train(settings: dict[str, Any] | None = None, **asked: Any) -> gansmith.Run:
+        given = {"data": str(tmp_path / "noise.npy"), "kimg": 0.8, "run_dir": tmp_path / "run", "quiet": True} | asked
+        return gansmith.train("dcgan", settings=small | (settings or {}), **given)
+
+    return train
+
+
+def ailing(monkeypatch: pytest.MonkeyPatch, name: str, ill: Callable[[Session], bool]) -> None:
+    """A doctor who finds one illness, where `ill` says so of the session."""
+    look = Observatory.look
+    sessions: list[Session] = []
+
+    def looked(self: Observatory, session: Session) -> Signals:
+        sessions.append(session)
+        return look(self, session)
+
+    def verdicts(looks: list[Signals], broken: str = "") -> list[Verdict]:
+        if not ill(sessions[-1]):
+            return []
+        return [Verdict(name, 0.9, "severe", "as this test wants it", ILLNESSES[name].cures, int(looks[-1]["images"]))]
+
+    monkeypatch.setattr(Observatory, "look", looked)
+    monkeypatch.setattr(attend, "verdicts", verdicts)
+    monkeypatch.setattr("gansmith.apps.treat.verdicts", verdicts)
+
+
+def test_a_run_is_looked_at(train: Callable[..., gansmith.Run]) -> None:
+    run = train()
+    rows = run.dir.looks()
+    assert len(rows) >= 16
+    assert [row["images"] for row in rows] == sorted(row["images"] for row in rows)
+    assert {"step", "images", "signals", "illnesses"} <= set(rows[0])
+    found = diagnose(run.path)
+    assert found.state == "finished"
+    assert json.loads(json.dumps(found.to_json()))["healthy"] == (not found.illnesses)
+    for ill in found.illnesses:
+        assert set(ill) == {"name", "probability", "severity", "since_images", "evidence", "cures"}
+    save_report(found, run.path / "health.html")
+    page = (run.path / "health.html").read_text()
+    assert page.count("<img") >= 5
+    assert all(ill["evidence"].split(";")[0][:20] in page for ill in found.illnesses)
+
+
+def test_without_looks_nothing_is_diagnosed(train: Callable[..., gansmith.Run]) -> None:
+    run = train(kimg=0.08, settings={"train.looks": 0})
+    with pytest.raises(ConfigError, match=r"train\.looks"):
+        diagnose(run.path)
+
+
+def test_unknown_policies_are_refused(train: Callable[..., gansmith.Run]) -> None:
+    with pytest.raises(ConfigError, match="warn or stop or treat"):
+        train(on_illness="pray")
+
+
+def test_stop_stops_after_a_checkpoint(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ailing(monkeypatch, "oscillation", lambda session: session.clock.images > 400)
+    with pytest.raises(Ill, match="oscillation") as caught:
+        train(on_illness="stop")
+    assert caught.value.exit_code == 5
+    run = gansmith.load(tmp_path / "run")
+    state, _ = run.dir.last_good(("nets",))
+    assert state is not None
+    assert state["clock"]["images"] == run.dir.looks()[-1]["images"] > 400
+    assert run.dir.read("status.json")["state"] == "ill"
+    assert train(on_illness="warn").dir.read("status.json")["state"] == "finished", "it can go on in spite of it"
+
+
+def test_treatment_goes_back_and_tries_cures(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oscillation ends with the momentum, which is the first cure that changes anything here."""
+
+    def ill(session: Session) -> bool:
+        return session.clock.images > 500 and session.game.players["G"].optim.beta1 > 0
+
+    ailing(monkeypatch, "oscillation", ill)
+    run = train(on_illness="treat")
+    (act,) = acts_of(run.dir)
+    assert act.settings == {"optim.g.beta1": 0.0, "optim.d.beta1": 0.0}
+    assert 0 < act.back <= 500 < act.images
+    assert run.config.optimisers["g"].beta1 == 0
+    assert run.dir.rows()[-1]["images"] == 800, "it came to its end"
+    assert [row["images"] for row in run.dir.looks()] == sorted({row["images"] for row in run.dir.looks()})
+
+
+def test_treatment_is_the_same_again(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ailing(monkeypatch, "oscillation", lambda session: session.clock.images > 500 and session.config.optim.g.beta1 > 0)
+    one, other = (train(on_illness="treat", run_dir=tmp_path / name) for name in ("one", "other"))
+    states = [flatten(run.dir.last_good()[0] or {})[0] for run in (one, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_treatment_gives_up(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ailing(monkeypatch, "oscillation", lambda session: session.clock.images > 500)
+    with pytest.raises(Ill, match="gives up") as caught:
+        train(on_illness="treat")
+    acts = acts_of(gansmith.load(tmp_path / "run").dir)
+    assert [act.cure for act in acts][:1] == ["less momentum"]
+    assert 1 < len(acts) <= MOST_ACTS
+    assert all(act.cure in str(caught.value) for act in acts)
+    state, _ = gansmith.load(tmp_path / "run").dir.last_good(("nets",))
+    assert state is not None
+    assert state["clock"]["images"] <= 500, "it is left as it was when it was well"
+
+
+# ---- which cure
+
+
+def verdict(name: str) -> Verdict:
+    return Verdict(name, 0.9, "severe", "", ILLNESSES[name].cures, 0)
+
+
+def act(cure: str) -> Act:
+    return Act("oscillation", "", cure, {}, 0, 0)
+
+
+def test_causes_come_first() -> None:
+    found = [verdict("stalled"), verdict("weak_discriminator"), verdict("mode_collapse")]
+    choice = next_cure(found, [], lambda cure: {"some": 1})
+    assert choice is not None
+    assert (choice.verdict.name, choice.cure) == ("weak_discriminator", EVEN)
+
+
+def test_a_cure_that_changes_nothing_is_passed_over() -> None:
+    choice = next_cure([verdict("weak_discriminator")], [act(EVEN.words)], lambda cure: {"some": 1})
+    assert choice is not None
+    assert choice.cure == NO_SLOWER_D
+
+
+def test_a_cure_is_tried_as_often_as_it_may() -> None:
+    def only_slower(cure: Any) -> dict[str, Any]:
+        return {"some": 1} if cure is SLOWER else {}
+
+    for tried in range(SLOWER.times):
+        assert next_cure([verdict("oscillation")], [act(SLOWER.words)] * tried, only_slower)
+    assert next_cure([verdict("oscillation")], [act(SLOWER.words)] * SLOWER.times, only_slower) is None
+    assert next_cure([verdict("oscillation")], [act("other")] * MOST_ACTS, lambda cure: {"some": 1}) is None
