@@ -6,29 +6,30 @@ python benchmarks/illness_report.py             # figures, to results/illness.js
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
 
-from common import RESULTS, WORK, about
+from common import RESULTS, WORK, about, keep_by_hand, markdown, when
 from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.illnesses import ILLNESSES
 from gansmith.watch.verdicts import LIKELY, probability, signs_of
-from illness import data_named, real_view
+from illness import data_named, real_view, setups
 
 Record = dict[str, Any]
 FOLDER = WORK / "illness"
 WEIGHTS = Path(__file__).parent.parent / "src/gansmith/watch/weights.json"
+DATA = ("ring", "grid", "fashion", "emoji")
+WAYS = list(dict.fromkeys((setup.fault, setup.strength) for setup in reversed(setups())))
 NAMES = (*ILLNESSES, "sick_data")
 EARLY = 0.4
 """Part of a run in which every game is far from any goal, and none is called ill."""
@@ -38,7 +39,7 @@ GOOD = 0.6
 
 @dataclass(frozen=True)
 class Twin:
-    """What runs that nothing was done to come to, on the same data with the same players: medians of the last quarter."""
+    """What runs that nothing was done to come to, of the same data and players: medians of the last quarter."""
 
     figures: dict[str, float]
     swing: float
@@ -66,18 +67,22 @@ class Past:
         return "-".join(self.record["setup"][part] for part in ("data", "players"))
 
     @property
-    def config(self) -> str:
-        """The configuration: seeds apart."""
-        return self.path.stem.rsplit("-", 1)[0]
-
-    @property
     def fault(self) -> str:
         return str(self.record["setup"]["fault"])
 
     @property
     def is_reported(self) -> bool:
-        """Whether it is of the half that figures are reported of, not of that which weights are fitted to."""
-        return crc32(self.config.encode()) % 2 == 1
+        """Whether it is of the half that figures are reported of, not of that which weights are fitted to.
+
+        The halves are those of a chessboard: of every fault, and of all data with the same players, half.
+        """
+        setup = self.record["setup"]
+        places = (
+            DATA.index(setup["data"]),
+            setup["players"] == "wgan-gp",
+            WAYS.index((setup["fault"], setup["strength"])),
+        )
+        return sum(places) % 2 == 1
 
     @cached_property
     def truths(self) -> list[Record]:
@@ -151,7 +156,9 @@ def measures(run: Past, twin: Twin, i: int) -> dict[str, float]:
         "overpowering_discriminator": min((truth["accuracy"] - 0.5) / 0.45, worse),
         "weak_discriminator": min((1 - truth["accuracy"]) / 0.4, worse),
         "oscillation": (swing - twin.swing) / 0.25,
-        "divergence": 2.0 if is_broken(truth) else max(math.log10(grown), truth["extent"] / (8 if run.is_of_points else 1e9)),
+        "divergence": 2.0
+        if is_broken(truth)
+        else max(math.log10(grown), truth["extent"] / (8 if run.is_of_points else 1e9)),
         "discriminator_overfitting": (truth["train_above_held"] - 0.5) / 0.2,
         # Of a few points, all may be near one that was trained on by chance.
         "memorisation": remembered if max(lacking, narrow) < 1 else 0.8,
@@ -210,6 +217,8 @@ def truth_of(run: Past, twin: Twin) -> Truth:
     setup = run.record["setup"]
     if setup["spoiled"] == "duplicates":
         has["memorisation"] = None  # the judge compares with as many held-out samples, of which more differ
+    if setup["data"] == "emoji" and setup["few"]:
+        has["memorisation"] = None  # a net that knows garments cannot tell one drawing from the next
     has["sick_data"] = setup["scale"] > 10 or bool(setup["spoiled"])
     if has["sick_data"]:
         onset["sick_data"] = 0
@@ -391,7 +400,8 @@ def figures(runs: list[Past], found: dict[str, Truth]) -> Record:
         "ill": len(ill),
         "ill_for_a_while": sum(bool(found[run.path.stem].passing) for run in runs),
         "neither": sum(
-            not (truth.healthy or truth.passing or any(truth.has.values())) for truth in (found[r.path.stem] for r in runs)
+            not (truth.healthy or truth.passing or any(truth.has.values()))
+            for truth in (found[r.path.stem] for r in runs)
         ),
         "found_ill": share(sum(bool(told[run.path.stem].first) for run in ill), len(ill)),
         "found_ill_at_end": share(sum(bool(told[run.path.stem].last) for run in ill), len(ill)),
@@ -402,7 +412,9 @@ def figures(runs: list[Past], found: dict[str, Truth]) -> Record:
         "confusion": confusion(runs, found, told),
         "missed": {
             name: [
-                run.path.stem for run in runs if found[run.path.stem].has[name] and name not in told[run.path.stem].first
+                run.path.stem
+                for run in runs
+                if found[run.path.stem].has[name] and name not in told[run.path.stem].first
             ]
             for name in NAMES
         },
@@ -417,6 +429,25 @@ def confusion(runs: list[Past], found: dict[str, Truth], told: dict[str, Told]) 
         rows = [r for r in runs if (found[r.path.stem].healthy if true == "healthy" else found[r.path.stem].has[true])]
         table[true] = {name: sum(name in told[run.path.stem].last for run in rows) for name in NAMES}
         table[true]["nothing"] = sum(not told[run.path.stem].last for run in rows)
+    return table
+
+
+def calibration(runs: list[Past], found: dict[str, Truth]) -> list[Record]:
+    """Of the probabilities at the end of runs, over all illnesses: how often what was said to be so likely was so."""
+    pairs = [
+        (float(p), bool(found[run.path.stem].has[name]))
+        for run in runs
+        for name, p in zip(ILLNESSES, every_probability()[run.path.stem][-1], strict=True)
+        if found[run.path.stem].has[name] is not None
+    ]
+    edges = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.001)
+    table = []
+    for low, high in pairwise(edges):
+        inside = [(p, ill) for p, ill in pairs if low <= p < high]
+        mean = sum(p for p, _ in inside) / len(inside) if inside else 0.0
+        table.append(
+            {"from": low, "to": min(high, 1.0), "mean": round(mean, 3)} | share(sum(i for _, i in inside), len(inside))
+        )
     return table
 
 
@@ -441,11 +472,198 @@ def trivial(fitting: list[Past], reported: list[Past], found: dict[str, Truth]) 
     return {"threshold": round(best, 4), "found_ill": share(hits, ill), "false_alarms": share(alarms, well)}
 
 
+# ---- the page
+
+EXAMPLES = {
+    "mode_collapse": "ring-mlp-deaf-1-0 ring-wgan-gp-saturating-1-0",
+    "vanishing_gradients": "fashion-dcgan-saturating-3-0",
+    "overpowering_discriminator": "ring-mlp-saturating-1-0 ring-mlp-g-slow-1-0",
+    "weak_discriminator": "ring-mlp-d-slow-1-0",
+    "oscillation": "ring-mlp-d-seldom-10-0",
+    "divergence": "ring-wgan-gp-exploding-1-0 ring-mlp-exploding-1-0",
+    "discriminator_overfitting": "fashion-dcgan-few-1-0",
+    "memorisation": "fashion-dcgan-few-1-0",
+    "stalled": "ring-mlp-g-slow-1-0",
+}
+"""Runs that show an illness, the first that has it."""
+
+
+def example(name: str, found: dict[str, Truth]) -> str:
+    """The run that is shown."""
+    wanted = [stem for stem in EXAMPLES[name].split() if found[stem].has[name]]
+    return (wanted or [stem for stem, truth in sorted(found.items()) if truth.has[name]] or EXAMPLES[name].split())[0]
+
+
+def picture(name: str, runs: dict[str, Past], found: dict[str, Truth]) -> str:
+    """An ill run beside its twin, as a PNG; the name of the run."""
+    from matplotlib.figure import Figure
+
+    stem = example(name, found)
+    run = runs[stem]
+    twin = runs[f"{run.base}-well-none-1-0"]
+    shown = [signal for signal in ILLNESSES[name].shown if any(signal in look for look in looks_of(run))][:3]
+    scatters = 2 if run.is_of_points else 0
+    figure = Figure(figsize=(3.1 * (len(shown) + scatters), 2.7), layout="constrained")
+    panels = figure.subplots(1, len(shown) + scatters, squeeze=False)[0]
+    for axes, signal in zip(panels, shown, strict=False):
+        for one, style in (
+            (twin, {"color": "tab:green", "label": "nothing done"}),
+            (run, {"color": "tab:red", "label": run.fault}),
+        ):
+            points = [(look["images"] / 1000, look[signal]) for look in looks_of(one) if signal in look]
+            axes.plot(*zip(*points, strict=True), linewidth=1.3, **style)
+        axes.axvline(found[stem].onset.get(name, 0) / 1000, color="black", linewidth=0.8, linestyle=":")
+        axes.set_title(signal, fontsize=9)
+        axes.set_xlabel("thousand images", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.25)
+        if signal == "g_gradient":
+            axes.set_yscale("log")
+    panels[0].legend(fontsize=7)
+    if scatters:
+        raw, last = np.load(run.path.with_suffix(".npz")), len(run.record["looks"]) - 1
+        last = round(0.6 * last) if name == "oscillation" else last  # at the end, rates are near 0
+        for axes, i in zip(panels[len(shown) :], (last - 4, last), strict=True):
+            mine, theirs = raw[f"{i}/fakes"].astype(np.float32), np.load(twin.path.with_suffix(".npz"))
+            well = theirs[f"{len(twin.record['looks']) - 1}/fakes"].astype(np.float32)
+            axes.scatter(*well[:, :2].T, s=3, color="tab:green", alpha=0.4)
+            axes.scatter(*mine[:, :2].T, s=4, color="tab:red", alpha=0.6)
+            axes.set_title("fakes, four looks later" if i == last else "fakes", fontsize=9)
+            axes.tick_params(labelsize=7)
+            axes.set_xlim(-2.6, 2.6)
+            axes.set_ylim(-2.6, 2.6)
+    path = PICTURES / f"illness-{name}.png"
+    figure.savefig(path, dpi=80)
+    return stem
+
+
+def told_share(figure: Record) -> str:
+    if not figure.get("of"):
+        return "–"
+    return f"{figure['right']} of {figure['of']} = {figure['share']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+
+
+def page(record: Record, runs: dict[str, Past], found: dict[str, Truth]) -> str:
+    one, other = record["reported"], record["fitted"]
+    rows = [
+        [
+            f"`{name}`",
+            told_share(each["recall"]),
+            told_share(each["recall_at_end"]),
+            told_share(each["false_alarms"]),
+            "–" if each["delay_images"] is None else f"{each['delay_images']:,} ({each['delay_share']:.0%})",
+        ]
+        for name, each in one["illnesses"].items()
+    ]
+    rows.append(
+        ["**any**", told_share(one["found_ill"]), told_share(one["found_ill_at_end"]), told_share(one["alarms"]), ""]
+    )
+    trivial_one = record["trivial"]
+    rows.append(
+        [
+            f"D's loss below {trivial_one['threshold']:g}",
+            "",
+            told_share(trivial_one["found_ill"]),
+            told_share(trivial_one["false_alarms"]),
+            "",
+        ]
+    )
+    short = [name.replace("_", " ") for name in (*NAMES, "nothing")]
+    table = [
+        [f"**{true}**".replace("_", " "), *(str(cells[n]) for n in (*NAMES, "nothing"))]
+        for true, cells in one["confusion"].items()
+    ]
+    parts = [
+        INTRODUCTION.format(
+            date=when([record["about"]]),
+            hours=f"{record['cpu_seconds'] / 3600:.1f}",
+            runs=one["runs"] + other["runs"],
+            ill=one["ill"] + other["ill"],
+            healthy=one["healthy"] + other["healthy"],
+            passing=one["ill_for_a_while"] + other["ill_for_a_while"],
+            neither=one["neither"] + other["neither"],
+        ),
+        "## How well it is told\n",
+        f"The half that was not fitted to: {one['runs']} runs, {one['ill']} ill, {one['healthy']} healthy.\n",
+        markdown(
+            [
+                "illness",
+                "found, of runs that have it",
+                "still said at their end",
+                "false alarms, of healthy runs",
+                "delay, images",
+            ],
+            rows,
+        ),
+        REMARKS,
+        "What was said to be so likely at the end of a run, and how often it was so:\n",
+        markdown(
+            ["probability", "mean", "was so"],
+            [
+                [f"{row['from']:g} to {row['to']:g}", f"{row['mean']:.2f}", told_share(row)]
+                for row in record["calibration"]
+            ],
+        ),
+        "\nWhat runs that have an illness (rows) were said to have at their end (a run may have several):\n",
+        markdown(["", *short], table),
+    ]
+    for name, illness in ILLNESSES.items():
+        stem = picture(name, runs, found)
+        weight = json.loads(WEIGHTS.read_text())[name]
+        formula = " + ".join(f"{value:g} {sign}" for sign, value in weight.items() if sign != "bias" and value)
+        signs = "\n".join(f"- `{sign}`: {described(one)}" for sign, one in illness.signs.items() if weight[sign])
+        cures = "\n".join(f"{i}. {cure.paste()}" for i, cure in enumerate(illness.cures, 1))
+        parts += [
+            f"\n## {name.replace('_', ' ').capitalize()}\n",
+            f"What it is: {illness.what}.\n",
+            f"![{name}](pictures/illness-{name}.png)\n",
+            f"`{stem}` (red) beside a run that nothing was done to (green); ill from the dotted line on.\n",
+            f"How it is told: probability = σ({weight['bias']:g} + {formula}), each of the last looks' medians:\n",
+            f"{signs}\n",
+            f"Source: {illness.source or 'none'}.\n",
+            f"What to try, the mildest first (how much each does is not measured yet):\n\n{cures}\n",
+        ]
+    return keep_by_hand(DOC, "\n".join(parts))
+
+
+def described(sign: Any) -> str:
+    """What a sign is, by its own words."""
+    words = (getattr(sign, "__doc__", None) or "").strip().split("\n\n")[0]
+    return " ".join(words.split()) or "as bad as the least of its parts"
+
+
+INTRODUCTION = """# Illnesses
+
+<!-- by hand: introduction -->
+<!-- end -->
+
+Written by `python benchmarks/illness_report.py` from the runs of `python benchmarks/illness.py`, {date}: {runs} runs
+in {hours} CPU hours, on a ring of 8 Gaussians, a grid of 25, Fashion-MNIST and emoji at 16x16; perceptrons, DCGAN and
+WGAN-GP. {ill} came out ill, {healthy} healthy; {passing} were ill for a while and well at the end, and {neither} are
+neither: between what is called ill and what is called healthy. What is true of a run is said by measures that the
+doctor does not use: known modes, the classes and features of `fashion-cnn`, D on samples that the doctor does not see,
+the slope of G's loss at its samples, the same runs with nothing done to them. Configurations (not runs) are split in
+halves: the weights are fitted to one, the figures are of the other.
+"""
+REMARKS = """
+*Found*: at two looks in a row the verdict held, at any time. A *false alarm* is such a verdict in a healthy run where
+the illness was not there at that moment; for *any*, every alarm in a healthy run counts. *Healthy*: none of the
+illnesses at the end, none in the last six tenths of the run, and good samples. The delay is from the onset to the
+verdict; below 0, the verdict came first. Intervals are Wilson's, 95 %. The last line is the trivial detector, its
+threshold chosen on the other half.
+"""
+DOC = Path(__file__).parent.parent / "docs" / "illnesses.md"
+PICTURES = DOC.parent / "pictures"
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", action="store_true", help="fit the doctor's weights to the other half of the runs")
+    asked = parser.parse_args()
     runs = load()
     found = truths_of(runs)
     fitting, reported = ([run for run in runs if run.is_reported == which] for which in (False, True))
-    if "--fit" in sys.argv:
+    if asked.fit:
         weights = fit(runs, found)
         WEIGHTS.write_text(json.dumps(weights, indent=1) + "\n")
         print(WEIGHTS.read_text())
@@ -456,8 +674,10 @@ def main() -> None:
         "reported": figures(reported, found),
         "fitted": figures(fitting, found),
         "trivial": trivial(fitting, reported, found),
+        "calibration": calibration(reported, found),
     }
     (RESULTS / "illness.json").write_text(json.dumps(record, indent=1) + "\n")
+    DOC.write_text(page(record, {run.path.stem: run for run in runs}, found))
     brief(record)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "parse" in path.read_text() and "__main__" in path.read_text())
@@ -76,3 +78,48 @@ def test_who_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     assert comparison["PSNR, dB"]["ours - theirs"]["mean"] == pytest.approx(1, abs=0.1)
     found = common.betters(comparison, "ours", "theirs")
     assert found == {"ours against theirs, PSNR, dB": True, "ours against theirs, perceptual, vgg16": False}
+
+
+def test_a_share_has_wilsons_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends solve |p - share| = z sqrt(p (1 - p) / n)."""
+    found = imported("illness_report", monkeypatch).share(9, 10)
+    for end in ("low", "high"):
+        p = found[end]
+        assert abs(p - 0.9) == pytest.approx(1.96 * (p * (1 - p) / 10) ** 0.5, abs=2e-4)
+
+
+def test_weights_are_fitted_and_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        ({"tells": float(x), "misleads": float(y)}, bool(x + 0.3 * rng.normal() > 1))
+        for x, y in rng.random((500, 2)) * 2
+    ]
+    rows = [({**signs, "misleads": signs["misleads"] - 0.5 * ill}, ill) for signs, ill in rows]
+    weights = imported("illness_report", monkeypatch).fitted(rows)
+    assert weights["tells"] > 2
+    assert weights["misleads"] == 0
+    assert -weights["bias"] / weights["tells"] == pytest.approx(1, abs=0.15), "as likely as not where it should be"
+
+
+def test_the_best_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = imported("illness", monkeypatch).best_accuracy
+    assert best(torch.tensor([2.0, 3, 4, 5]), torch.tensor([0.0, 1, 2.5, 0.5])) == pytest.approx(7 / 8)
+    assert best(torch.tensor([0.0, 1]), torch.tensor([2.0, 3])) == pytest.approx(0.5), "the wrong way round is chance"
+
+
+def test_a_treated_loop_goes_back_to_the_same_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    illness = imported("illness", monkeypatch)
+    loop = illness.Loop(replace(illness.base("ring", "mlp"), width=8, steps=200), 0)
+
+    def play(steps: int) -> torch.Tensor:
+        for _ in range(steps):
+            loop.step()
+        return torch.cat([p.detach().flatten().clone() for net in (loop.g, loop.d) for p in net.parameters()])
+
+    play(30)
+    moment = illness.Moment.of(loop)
+    once = play(25)
+    moment.back(loop)
+    assert loop.number == 30
+    assert len(loop.doctor.looks) == 1
+    assert torch.equal(play(25), once)

@@ -206,7 +206,7 @@ ILLNESSES = {
                 "missing": Course.missing,
                 "narrow": Course.narrow,
                 "crowded": Course.crowded,
-                "bare": both(Course.missing, Course.bare),
+                "bare_and_far": both(Course.bare, Course.far),
             },
             ("diversity", "missed", "crowding", "coverage"),
             worst(Course.missing, by(Course.narrow, 3), by(Course.crowded, 4)),
@@ -302,7 +302,7 @@ ILLNESSES = {
             "divergence",
             "something grows without end, or is not a number any more",
             {"beyond": Course.beyond, "raging": Course.raging, "growing": Course.growing},
-            ("reach",),
+            ("reach", "g_growth", "d_growth", "d_loss"),
             lambda c: 1.0,
             lambda c: said(
                 "samples reach {reach:.1f} times the reals' range beyond it; the largest loss is {loss:.3g}; weights "
