@@ -119,3 +119,41 @@ def test_a_generator_that_makes_one_point_is_seen() -> None:
     (look,) = doctor.looks
     assert look["diversity"] < 1e-6
     assert look["missed"] > 0.8
+
+
+@pytest.mark.parametrize(
+    "real", [torch.zeros(64, 2), torch.zeros(20, 1, 8, 8), ring(3, 0)], ids=["points", "images", "few"]
+)
+def test_sick_data_do_not_stop_the_loop(real: Tensor) -> None:
+    doctor = Doctor(real=real)
+    for _ in range(2 * FIRST):
+        doctor.step(fakes=torch.randn(32, *real.shape[1:]))
+    assert len(doctor.looks) == 2
+    if not real.any():
+        assert [verdict.name for verdict in doctor.verdicts()] == ["sick_data"]
+
+
+def test_nan_is_found_with_its_place() -> None:
+    g, d = nets()
+    doctor = Doctor(ring(500, 2), g, d)
+    loop(30, doctor, g, d, EVERYTHING)
+    with torch.no_grad():
+        d[2].weight[0, 0] = float("nan")
+    loop(30, doctor, g, d, EVERYTHING)
+    (verdict,) = (v for v in doctor.verdicts() if v.name == "divergence")
+    assert verdict.probability == 1
+    assert "g_loss in step 31" in verdict.evidence or "real_logits" in verdict.evidence
+    assert "discriminator's 0.weight" in verdict.evidence
+
+
+def test_a_collapsed_generator_is_told_and_a_good_one_is_not() -> None:
+    """The fakes of the one are a point, those of the other real points; D is at chance."""
+    generator = torch.Generator().manual_seed(3)
+    good, bad = Doctor(ring(2000, 2)), Doctor(ring(2000, 2))
+    for i in range(20 * FIRST):
+        good.step(fakes=ring(64, i), real_logits=torch.randn(64, generator=generator), fake_logits=torch.zeros(64))
+        bad.step(fakes=torch.tensor([[1.0, 0.0]]) + 0.01 * torch.randn(64, 2, generator=generator))
+    assert good.verdicts() == []
+    assert "mode_collapse" in [verdict.name for verdict in bad.verdicts()]
+    assert "overpowering_discriminator" in bad.unjudged()
+    assert "mode_collapse" in str(bad)

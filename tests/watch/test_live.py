@@ -25,7 +25,7 @@ from gansmith.training.checkpoint import flatten
 from gansmith.training.session import Session
 from gansmith.watch import attend
 from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER
-from gansmith.watch.live import Observatory
+from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
 from gansmith.watch.treatment import MOST_ACTS, Act, next_cure
 from gansmith.watch.verdicts import Verdict
@@ -51,6 +51,14 @@ def test_a_look_leaves_no_trace(family: str, tiny_session: Callable[..., Session
     eyes = Observatory(Dataset("tiny", "0", watched.spec, split, split))
     for (name, one), other in zip(played(alone, 2, None).items(), played(watched, 2, eyes).values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_large_images_are_made_smaller() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 96, 32, 3), np.uint8)
+    seen = tensor(images)
+    assert seen.shape == (300, 3, 64, 32)
+    assert tensor(images[:, :20])[7, 1, 3, 5] == pytest.approx(images[7, 3, 5, 1] / 127.5 - 1)
+    assert seen.mean() == pytest.approx(images.mean() / 127.5 - 1, abs=1e-2)
 
 
 def test_what_a_look_sees(tiny_session: Callable[..., Session]) -> None:

@@ -23,7 +23,10 @@ from gansmith.training.step import only_trains
 from gansmith.watch.doctor import untouched
 from gansmith.watch.look import FAKES, FIXED, KNOWN, Gauge, Outputs, Seen
 from gansmith.watch.signals import Signals
+from gansmith.watch.space import sized
 
+LARGEST, CHUNK = 64, 256
+"""Side of images that are looked at, at most, and how many are made smaller at once."""
 REHEARSED = 64
 """Images of either kind that a step is rehearsed with, at least."""
 
@@ -85,8 +88,14 @@ class Observatory:
 
 
 def tensor(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, C) as (N, C, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    """uint8 (N, H, W, C) as (N, C, h, w) in [-1, 1], no larger than is looked at: thousands of large ones would not fit
+    into memory."""
+    parts = []
+    for rows in np.split(images, range(CHUNK, len(images), CHUNK)):
+        part = torch.from_numpy(np.array(rows)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        size = [min(side, LARGEST) for side in part.shape[2:]]
+        parts.append(part if size == [*part.shape[2:]] else sized(part, size))
+    return torch.cat(parts)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Reals:
         others = among.masked_fill(torch.eye(len(known), dtype=torch.bool), torch.inf)
         radii = others.kthvalue(min(NEIGHBOURS, len(known) - 1), 1).values
         centres = bins(known, min(BINS, max(2, len(known) // A_BIN)))
-        spread = among.sum().item() / (len(known) * (len(known) - 1))
+        spread = max(among.sum().item() / (len(known) * (len(known) - 1)), 1e-12)
         centres = apart(centres, ONE_BIN * spread**0.5)
         shares = counted(known, centres)
         beside, few = known if held is None else held, nearest_of_few(others, fakes)

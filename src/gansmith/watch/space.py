@@ -79,9 +79,9 @@ def seen(samples: Tensor, low: float, high: float) -> list[Tensor]:
     return [sized(scaled, PIXELS).flatten(1), statistics(sized(scaled, SIDE))]
 
 
-def sized(images: Tensor, side: int) -> Tensor:
+def sized(images: Tensor, size: int | list[int]) -> Tensor:
     """(N, C, H, W) at another size; every pixel counts."""
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def statistics(images: Tensor) -> Tensor:
