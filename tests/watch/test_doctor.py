@@ -154,6 +154,7 @@ def test_a_collapsed_generator_is_told_and_a_good_one_is_not() -> None:
         good.step(fakes=ring(64, i), real_logits=torch.randn(64, generator=generator), fake_logits=torch.zeros(64))
         bad.step(fakes=torch.tensor([[1.0, 0.0]]) + 0.01 * torch.randn(64, 2, generator=generator))
     assert good.verdicts() == []
-    assert "mode_collapse" in [verdict.name for verdict in bad.verdicts()]
+    collapse = next(verdict for verdict in bad.verdicts() if verdict.name == "mode_collapse")
+    assert 0 < collapse.since_images < bad.images == 20 * FIRST * 64
     assert "overpowering_discriminator" in bad.unjudged()
     assert "mode_collapse" in str(bad)

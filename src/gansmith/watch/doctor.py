@@ -89,7 +89,8 @@ class Doctor:
             fakes: what G made, (N, ...).
         """
         self.count += 1
-        self.images += 0 if real_logits is None else len(real_logits)
+        # Without D's outputs for reals there were as many of these as fakes, as far as anybody knows.
+        self.images += len(real_logits) if real_logits is not None else 0 if fakes is None else len(fakes)
         if fakes is not None and not self.is_given_fakes:
             self.fakes.clear()
             self.is_given_fakes = True
