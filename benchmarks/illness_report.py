@@ -623,6 +623,7 @@ def page(record: Record, runs: dict[str, Past], found: dict[str, Truth]) -> str:
             f"Source: {illness.source or 'none'}.\n",
             f"What to try, the mildest first (how much each does is not measured yet):\n\n{cures}\n",
         ]
+    parts.append("\n## In other people's scripts\n\n<!-- by hand: scripts -->\n<!-- end -->\n")
     return keep_by_hand(DOC, "\n".join(parts))
 
 
