@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from common import RESULTS, WORK, about, keep_by_hand, markdown, when
 from gansmith.watch.course import FIRST_WORD, Course
@@ -269,7 +270,7 @@ def examples(run: Past, truth: Truth, name: str) -> list[tuple[dict[str, float],
     return found
 
 
-def fitted(rows: list[tuple[dict[str, float], bool]], weight_of_ill: float = 1.0) -> dict[str, float]:
+def fitted(rows: list[tuple[dict[str, float], bool]]) -> dict[str, float]:
     """Logistic regression with no weight below 0, and a little decay."""
     names = list(rows[0][0])
     x = torch.tensor([[signs[name] for name in names] for signs, _ in rows])
@@ -281,8 +282,7 @@ def fitted(rows: list[tuple[dict[str, float], bool]], weight_of_ill: float = 1.0
         optim.zero_grad()
         weights = free.square()
         scores = x @ weights + bias
-        each = torch.nn.functional.binary_cross_entropy_with_logits(scores, y, reduction="none")
-        total = (each * (1 + (weight_of_ill - 1) * y)).mean() + 1e-4 * weights.square().sum()
+        total = binary_cross_entropy_with_logits(scores, y) + 1e-4 * weights.square().sum()
         total.backward()
         return total
 
@@ -545,86 +545,68 @@ def told_share(figure: Record) -> str:
 
 def page(record: Record, runs: dict[str, Past], found: dict[str, Truth]) -> str:
     one, other = record["reported"], record["fitted"]
-    rows = [
-        [
-            f"`{name}`",
-            told_share(each["recall"]),
-            told_share(each["recall_at_end"]),
-            told_share(each["false_alarms"]),
-            "–" if each["delay_images"] is None else f"{each['delay_images']:,} ({each['delay_share']:.0%})",
-        ]
-        for name, each in one["illnesses"].items()
-    ]
-    rows.append(
-        ["**any**", told_share(one["found_ill"]), told_share(one["found_ill_at_end"]), told_share(one["alarms"]), ""]
-    )
-    trivial_one = record["trivial"]
-    rows.append(
-        [
-            f"D's loss below {trivial_one['threshold']:g}",
-            "",
-            told_share(trivial_one["found_ill"]),
-            told_share(trivial_one["false_alarms"]),
-            "",
-        ]
-    )
-    short = [name.replace("_", " ") for name in (*NAMES, "nothing")]
-    table = [
-        [f"**{true}**".replace("_", " "), *(str(cells[n]) for n in (*NAMES, "nothing"))]
-        for true, cells in one["confusion"].items()
-    ]
+    counts = {name: one[name] + other[name] for name in ("runs", "ill", "healthy", "ill_for_a_while", "neither")}
     parts = [
-        INTRODUCTION.format(
-            date=when([record["about"]]),
-            hours=f"{record['cpu_seconds'] / 3600:.1f}",
-            runs=one["runs"] + other["runs"],
-            ill=one["ill"] + other["ill"],
-            healthy=one["healthy"] + other["healthy"],
-            passing=one["ill_for_a_while"] + other["ill_for_a_while"],
-            neither=one["neither"] + other["neither"],
-        ),
+        INTRODUCTION.format(date=when([record["about"]]), hours=f"{record['cpu_seconds'] / 3600:.2f}", **counts),
         "## How well it is told\n",
         f"The half that was not fitted to: {one['runs']} runs, {one['ill']} ill, {one['healthy']} healthy.\n",
-        markdown(
-            [
-                "illness",
-                "found, of runs that have it",
-                "still said at their end",
-                "false alarms, of healthy runs",
-                "delay, images",
-            ],
-            rows,
-        ),
+        how_well(one, record["trivial"]),
         REMARKS,
         "What was said to be so likely at the end of a run, and how often it was so:\n",
-        markdown(
-            ["probability", "mean", "was so"],
-            [
-                [f"{row['from']:g} to {row['to']:g}", f"{row['mean']:.2f}", told_share(row)]
-                for row in record["calibration"]
-            ],
-        ),
+        how_likely(record["calibration"]),
         "\nWhat runs that have an illness (rows) were said to have at their end (a run may have several):\n",
-        markdown(["", *short], table),
+        what_for_what(one["confusion"]),
+        *(section(name, runs, found) for name in ILLNESSES),
+        "\n## In other people's scripts\n\n<!-- by hand: scripts -->\n<!-- end -->\n",
     ]
-    for name, illness in ILLNESSES.items():
-        stem = picture(name, runs, found)
-        weight = json.loads(WEIGHTS.read_text())[name]
-        formula = " + ".join(f"{value:g} {sign}" for sign, value in weight.items() if sign != "bias" and value)
-        signs = "\n".join(f"- `{sign}`: {described(one)}" for sign, one in illness.signs.items() if weight[sign])
-        cures = "\n".join(f"{i}. {cure.paste()}" for i, cure in enumerate(illness.cures, 1))
-        parts += [
-            f"\n## {name.replace('_', ' ').capitalize()}\n",
-            f"What it is: {illness.what}.\n",
-            f"![{name}](pictures/illness-{name}.png)\n",
-            f"`{stem}` (red) beside a run that nothing was done to (green); ill from the dotted line on.\n",
-            f"How it is told: probability = σ({weight['bias']:g} + {formula}), each of the last looks' medians:\n",
-            f"{signs}\n",
-            f"Source: {illness.source or 'none'}.\n",
-            f"What to try, the mildest first (how much each does is not measured yet):\n\n{cures}\n",
-        ]
-    parts.append("\n## In other people's scripts\n\n<!-- by hand: scripts -->\n<!-- end -->\n")
     return keep_by_hand(DOC, "\n".join(parts))
+
+
+def how_well(one: Record, trivial_one: Record) -> str:
+    names = ("recall", "recall_at_end", "false_alarms")
+    rows = [
+        [f"`{name}`", *(told_share(each[figure]) for figure in names), delay(each)]
+        for name, each in one["illnesses"].items()
+    ]
+    rows.append(["**any**", *(told_share(one[name]) for name in ("found_ill", "found_ill_at_end", "alarms")), ""])
+    told = (told_share(trivial_one[name]) for name in ("found_ill", "false_alarms"))
+    rows.append([f"D's loss below {trivial_one['threshold']:g}", "", *told, ""])
+    columns = ["illness", "found, of runs that have it", "still said at their end", "false alarms, of healthy runs"]
+    return markdown([*columns, "delay, images"], rows)
+
+
+def delay(each: Record) -> str:
+    return "–" if each["delay_images"] is None else f"{each['delay_images']:,} ({each['delay_share']:.0%})"
+
+
+def how_likely(table: list[Record]) -> str:
+    rows = [[f"{row['from']:g} to {row['to']:g}", f"{row['mean']:.2f}", told_share(row)] for row in table]
+    return markdown(["probability", "mean", "was so"], rows)
+
+
+def what_for_what(table: dict[str, dict[str, int]]) -> str:
+    said = (*NAMES, "nothing")
+    rows = [[f"**{true.replace('_', ' ')}**", *(str(cells[name]) for name in said)] for true, cells in table.items()]
+    return markdown(["", *(name.replace("_", " ") for name in said)], rows)
+
+
+def section(name: str, runs: dict[str, Past], found: dict[str, Truth]) -> str:
+    """On one illness."""
+    illness, weight, stem = ILLNESSES[name], json.loads(WEIGHTS.read_text())[name], picture(name, runs, found)
+    formula = " + ".join(f"{value:g} {sign}" for sign, value in weight.items() if sign != "bias" and value)
+    signs = "\n".join(f"- `{sign}`: {described(one)}" for sign, one in illness.signs.items() if weight[sign])
+    cures = "\n".join(f"{i}. {cure.paste()}" for i, cure in enumerate(illness.cures, 1))
+    parts = [
+        f"\n## {name.replace('_', ' ').capitalize()}\n",
+        f"What it is: {illness.what}.\n",
+        f"![{name}](pictures/illness-{name}.png)\n",
+        f"`{stem}` (red) beside a run that nothing was done to (green); ill from the dotted line on.\n",
+        f"How it is told: probability = σ({weight['bias']:g} + {formula}), each of the last looks' medians:\n",
+        f"{signs}\n",
+        f"Source: {illness.source or 'none'}.\n",
+        f"What to try, the mildest first (how much each does is not measured yet):\n\n{cures}\n",
+    ]
+    return "\n".join(parts)
 
 
 def described(sign: Any) -> str:
@@ -640,7 +622,7 @@ INTRODUCTION = """# Illnesses
 
 Written by `python benchmarks/illness_report.py` from the runs of `python benchmarks/illness.py`, {date}: {runs} runs
 in {hours} CPU hours, on a ring of 8 Gaussians, a grid of 25, Fashion-MNIST and emoji at 16x16; perceptrons, DCGAN and
-WGAN-GP. {ill} came out ill, {healthy} healthy; {passing} were ill for a while and well at the end, and {neither} are
+WGAN-GP. {ill} came out ill, {healthy} healthy; {ill_for_a_while} were ill for a while and well at the end, and {neither} are
 neither: between what is called ill and what is called healthy. What is true of a run is said by measures that the
 doctor does not use: known modes, the classes and features of `fashion-cnn`, D on samples that the doctor does not see,
 the slope of G's loss at its samples, the same runs with nothing done to them. Configurations (not runs) are split in

@@ -158,3 +158,10 @@ def test_a_collapsed_generator_is_told_and_a_good_one_is_not() -> None:
     assert 0 < collapse.since_images < bad.images == 20 * FIRST * 64
     assert "overpowering_discriminator" in bad.unjudged()
     assert "mode_collapse" in str(bad)
+
+
+def test_nan_is_found_by_who_asks_at_once() -> None:
+    doctor = Doctor(ring(500, 2))
+    doctor.step(d_loss=float("nan"))
+    (verdict,) = doctor.verdicts()
+    assert verdict.evidence == "not finite: d_loss in step 1"

@@ -125,8 +125,8 @@ def test_a_run_is_looked_at(train: Callable[..., gansmith.Run]) -> None:
     assert json.loads(json.dumps(found.to_json()))["healthy"] == (not found.illnesses)
     for ill in found.illnesses:
         assert set(ill) == {"name", "probability", "severity", "since_images", "evidence", "cures"}
-    save_report(found, run.path / "health.html")
-    page = (run.path / "health.html").read_text()
+    save_report(found, run.path / "reports" / "health.html")
+    page = (run.path / "reports" / "health.html").read_text()
     assert page.count("<img") >= 5
     assert all(ill["evidence"].split(";")[0][:20] in page for ill in found.illnesses)
 
@@ -140,6 +140,24 @@ def test_without_looks_nothing_is_diagnosed(train: Callable[..., gansmith.Run]) 
 def test_unknown_policies_are_refused(train: Callable[..., gansmith.Run]) -> None:
     with pytest.raises(ConfigError, match="warn or stop or treat"):
         train(on_illness="pray")
+
+
+def test_who_is_to_act_must_be_able_to_look(train: Callable[..., gansmith.Run], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.looks"):
+        train(on_illness="treat", settings={"train.looks": 0})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_was_never_well_keeps_what_it_has(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ailing(monkeypatch, "memorisation", lambda session: True)
+    monkeypatch.setattr("gansmith.apps.treat.next_cure", lambda *_: None)
+    with pytest.raises(Ill, match="never well"):
+        train(on_illness="treat")
+    state, _ = gansmith.load(tmp_path / "run").dir.last_good(("nets",))
+    assert state is not None
+    assert state["clock"]["images"] > 0
 
 
 def test_stop_stops_after_a_checkpoint(

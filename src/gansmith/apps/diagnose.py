@@ -17,7 +17,7 @@ from gansmith.training.rundir import RunDir
 from gansmith.watch.attend import to_json
 from gansmith.watch.course import FIRST_WORD
 from gansmith.watch.illnesses import ILLNESSES
-from gansmith.watch.verdicts import no_number, unjudged, verdicts
+from gansmith.watch.verdicts import unjudged, verdicts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,9 +101,7 @@ def diagnose(path: str | Path) -> Diagnosis:
     if state == "running" and not run.is_running():
         state = "killed"
     signals = [row["signals"] for row in rows]
-    found = verdicts(signals)
-    if state == "diverged":
-        found = [no_number(signals, str(status.get("message", ""))), *(v for v in found if v.name != "divergence")]
+    found = verdicts(signals, str(status.get("message", "it diverged")) if state == "diverged" else "")
     data = [ill for ill in rows[-1]["illnesses"] if ill["name"] == "sick_data"]
     illnesses = [to_json(verdict, config, spec) for verdict in found] + data
     return Diagnosis(run.path, state, rows[-1]["images"], illnesses, unjudged(signals), rows)
@@ -114,6 +112,7 @@ def save_report(diagnosis: Diagnosis, path: Path) -> None:
 
     Raises:
         MissingExtra: without matplotlib.
+        GansmithError: the page cannot be written.
     """
     if not find_spec("matplotlib"):
         raise MissingExtra.needs("the report", "plots")
@@ -132,7 +131,9 @@ def save_report(diagnosis: Diagnosis, path: Path) -> None:
         signals="\n".join(everything),
         film=film(diagnosis.run),
     )
-    write_atomic(path, page)
+    with RunDir(diagnosis.run).writing():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, page)
 
 
 def verdict_part(ill: Row, signals: Sequence[Row]) -> str:

@@ -37,7 +37,7 @@ from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
-from gansmith.watch.attend import Attendant
+from gansmith.watch.attend import Attendant, check_policy
 
 if TYPE_CHECKING:
     from gansmith.apps.files import Verb
@@ -432,13 +432,13 @@ def train(
     )
     directory = older or place(resolved, run_dir, resume)
     resolved = treated(resolved, acts_of(directory))
+    check_policy(on_illness, resolved.train.looks)
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
     dataset = open_data(resolved.data, partial(rehearse, resolved))
     judge = Judge(dataset, quick_reference(resolved, dataset))
-    staff = Staff(judge, Attendant(dataset, on_illness) if resolved.train.looks else None)
     known = directory.meta()
     meta, pace = prepare(directory, resolved, judge, began, allow_drift)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
@@ -449,19 +449,32 @@ def train(
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
         if meta != known or not run.result:
-            while True:
-                try:
-                    play_run(directory, resolved, dataset, meta, pace, staff, quiet)
-                    break
-                except (Ill, Diverged) as error:
-                    if on_illness != "treat":
-                        raise
-                    with directory.writing():
-                        resolved = treat(directory, resolved, dataset.spec, error)
-                    staff = Staff(judge, Attendant(dataset, on_illness))
+            play(directory, resolved, judge, meta, pace, on_illness, quiet)
             with directory.writing():
                 conclude(run, dataset)
     return run
+
+
+def play(
+    directory: RunDir,
+    config: Config,
+    judge: Judge,
+    meta: dict[str, Any],
+    pace: Pace | None,
+    on_illness: str,
+    quiet: bool,
+) -> None:
+    """`play_run` with a doctor, again and again while a treatment goes on."""
+    dataset = judge.dataset
+    while True:
+        staff = Staff(judge, Attendant(dataset, on_illness) if config.train.looks else None)
+        try:
+            return play_run(directory, config, dataset, meta, pace, staff, quiet)
+        except (Ill, Diverged) as error:
+            if on_illness != "treat":
+                raise
+            with directory.writing():
+                config = treat(directory, config, dataset.spec, error)
 
 
 def configured(

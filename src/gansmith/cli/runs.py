@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -233,7 +234,7 @@ def diagnose(
     """Say what ails a run, since when, by what evidence, and what to try.
 
     For any run: finished, running, stopped or killed. Beside the text, a page is written on which you see it: losses,
-    D's outputs, gradients, diversity, and samples of the same latents over time.
+    D's outputs, gradients, diversity, and samples of the same latents over time (where matplotlib is installed).
     """
     from gansmith.apps.diagnose import diagnose as diagnose_run
     from gansmith.apps.diagnose import save_report
@@ -243,11 +244,12 @@ def diagnose(
         show.as_json(found.to_json())
     else:
         print(found.text())
-    if report or not json_:
-        path = report or run / "reports" / "health.html"
-        save_report(found, path)
-        if not json_:
-            print(f"report   {path}")
+    if not report and (json_ or not find_spec("matplotlib")):
+        return
+    path = report or run / "reports" / "health.html"
+    save_report(found, path)
+    if not json_:
+        print(f"report   {path}")
 
 
 def demo(

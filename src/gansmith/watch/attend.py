@@ -12,19 +12,18 @@ from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset
+from gansmith.data.split import evenly
 from gansmith.training.loop import Finding
 from gansmith.training.observers import Row
 from gansmith.training.session import Session
 from gansmith.watch.course import FIRST_WORD
 from gansmith.watch.illnesses import possible
 from gansmith.watch.live import Observatory, tensor
-from gansmith.watch.sick_data import faults
+from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import Signals
 from gansmith.watch.verdicts import Verdict, in_words, sick, verdicts
 
 OnIllness = Literal["warn", "stop", "treat"]
-CHECKED = 2000
-"""Samples that are looked at for what is wrong with the data."""
 DIGITS = 6
 
 
@@ -38,12 +37,11 @@ class Attendant:
     """
 
     def __init__(self, dataset: Dataset, on_illness: str = "warn"):
-        if on_illness not in get_args(OnIllness):
-            raise ConfigError(f"on_illness: expected {' or '.join(get_args(OnIllness))}, got '{on_illness}'")
         self.eyes, self.on_illness = Observatory(dataset), on_illness
         self.signals: list[Signals] = []
         images, labels = dataset.pictures[0], dataset.train.labels
-        told = faults(tensor(images[:CHECKED]), len(images), None if labels is None else torch.as_tensor(labels))
+        some = tensor(images[evenly(len(images), CHECKED)])
+        told = faults(some, len(images), None if labels is None else torch.tensor(labels))
         self.data = [sick(told)] if told else []
 
     def look(self, session: Session) -> Finding:
@@ -71,6 +69,14 @@ class Attendant:
 
     def state(self) -> dict[str, Any]:
         return self.eyes.state_dict()
+
+
+def check_policy(on_illness: str, looks: int) -> None:
+    """ConfigError where there is no such policy, or nobody to carry it out."""
+    if on_illness not in get_args(OnIllness):
+        raise ConfigError(f"on_illness: expected {' or '.join(get_args(OnIllness))}, got '{on_illness}'")
+    if on_illness != "warn" and not looks:
+        raise ConfigError(f"on_illness={on_illness}: needs the doctor's looks; --set train.looks=40")
 
 
 def rounded(value: float) -> float:

@@ -98,12 +98,12 @@ class Course:
     def sure(self) -> float | None:
         """How well D tells reals from fakes: 0 is chance, 1 always."""
         ranks = self.value("ranks")
-        return None if ranks is None else 2 * ranks - 1
+        return None if ranks is None else max(0.0, 2 * ranks - 1)
 
     def blind(self) -> float | None:
         """How little D tells reals from fakes: 1 is chance or worse, 0 always."""
         sure = self.sure()
-        return None if sure is None else 1 - max(0.0, sure)
+        return None if sure is None else 1 - sure
 
     def apart(self) -> float | None:
         """D's gap between reals and fakes in their deviations, ln(1 + gap), 0 to 4."""
@@ -129,19 +129,6 @@ class Course:
         """Mean distance that samples of the same latents move from look to look, 0 to 2."""
         motion = self.value("motion")
         return None if motion is None else min(2.0, motion)
-
-    def returning(self) -> float | None:
-        """How much of their way these samples come back: 0 is straight on, 1 to and fro."""
-        back = self.value("back")
-        return None if back is None else 1 - back
-
-    def swinging(self) -> float | None:
-        """How the fakes' distance from the reals goes up and down: its deviation now, by 0.05, 0 to 3."""
-        values = values_of(self.now, "distance")
-        if len(values) < LEAST_LOOKS:
-            return None
-        mean = sum(values) / len(values)
-        return min(3.0, math.sqrt(sum((v - mean) ** 2 for v in values) / len(values)) / 0.05)
 
     def beyond(self) -> float | None:
         """How far fakes lie beyond the reals' range: ln(1 + `reach`), 0 to 5."""

@@ -116,6 +116,7 @@ class Doctor:
     def verdicts(self) -> list[Verdict]:
         """What ails the game, the likeliest first; nothing before sixteen looks, but for sick data and what is
         not finite."""
+        self.broken = self.broken or self._where()  # a loop may have ended at once
         return verdicts(self.looks, self.broken) + self.data
 
     def unjudged(self) -> list[str]:
@@ -147,7 +148,7 @@ class Doctor:
             if name in self.before:
                 figures[f"{name}_update"] = relative(now[name], self.before[name])
         fakes = joined(self.fakes)
-        self.broken = self.broken or self._where(fakes)
+        self.broken = self.broken or self._where()
         figures["finite"] = not self.broken
         return Seen(self.count, self.images, fakes, self._fixed(), self._judges(fakes), figures)
 
@@ -183,7 +184,7 @@ class Doctor:
             said: Tensor = self.nets["d"](samples.to(like).view(-1, *like.shape[1:]))
         return said.float().flatten(1).mean(1) if said.ndim > 1 else said.float()
 
-    def _where(self, fakes: Tensor | None) -> str:
+    def _where(self) -> str:
         """What was not finite first: of all that the loop told, and of the networks' layers."""
         steps = {name: step for name, value in self.first.items() if (step := int(value)) >= 0}
         layers = [f"{WHO[name]}'s {layer}" for name, net in self.nets.items() if (layer := broken_layer(net))]

@@ -106,9 +106,11 @@ def unmoved(session: Session) -> Iterator[None]:
     with ExitStack() as stack:
         for net in session.game.nets.values():
             stack.enter_context(untouched(net))
-        yield
-        for name, thing in things.items():
-            thing.load_state_dict(states[name])
+        try:
+            yield
+        finally:
+            for name, thing in things.items():
+                thing.load_state_dict(states[name])
 
 
 @torch.no_grad()

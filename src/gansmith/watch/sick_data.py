@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gansmith.watch.look import evenly
+
+CHECKED = 2000
+"""Samples that are looked at, at most."""
 LARGEST_PIXEL, LARGEST_POINT, SMALLEST_SPREAD = 2.0, 10.0, 0.02
 """Images are expected in [-1, 1] or [0, 1]; points to differ by about 1."""
 REPEATED = 0.3
@@ -23,7 +27,7 @@ def faults(real: Tensor, total: int | None = None, labels: Tensor | None = None)
         total: how many there are in all, where `real` are not all; None where that is not known.
         labels: of all samples (N,) int64.
     """
-    rows = real.detach().float().cpu()
+    rows = evenly(real, CHECKED).float().cpu()
     found = [out_of_range(rows), constant(rows), repeated(rows)]
     if total is not None and total < TINY:
         found.append(f"there are {total} samples to train on; from {TINY} on, learning beats remembering")
