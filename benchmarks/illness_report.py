@@ -620,13 +620,13 @@ INTRODUCTION = """# Illnesses
 <!-- by hand: introduction -->
 <!-- end -->
 
-Written by `python benchmarks/illness_report.py` from the runs of `python benchmarks/illness.py`, {date}: {runs} runs
-in {hours} CPU hours, on a ring of 8 Gaussians, a grid of 25, Fashion-MNIST and emoji at 16x16; perceptrons, DCGAN and
-WGAN-GP. {ill} came out ill, {healthy} healthy; {ill_for_a_while} were ill for a while and well at the end, and
-{neither} are neither: between what is called ill and what is called healthy. What is true of a run is said by measures that the
-doctor does not use: known modes, the classes and features of `fashion-cnn`, D on samples that the doctor does not see,
-the slope of G's loss at its samples, the same runs with nothing done to them. Configurations (not runs) are split in
-halves: the weights are fitted to one, the figures are of the other.
+Written by `python benchmarks/illness_report.py` from the runs of `python benchmarks/illness.py`, {date}: {runs}
+runs in {hours} CPU hours, on a ring of 8 Gaussians, a grid of 25, Fashion-MNIST and emoji at 16x16; perceptrons,
+DCGAN and WGAN-GP. {ill} came out ill, {healthy} healthy; {ill_for_a_while} were ill for a while and well at the
+end, and {neither} are neither: between what is called ill and what is called healthy. What is true of a run is
+said by measures that the doctor does not use: known modes, the classes and features of `fashion-cnn`, D on samples
+that the doctor does not see, the slope of G's loss at its samples, the same runs with nothing done to them.
+Configurations (not runs) are split in halves: the weights are fitted to one, the figures are of the other.
 """
 REMARKS = """
 *Found*: at two looks in a row the verdict held, at any time. A *false alarm* is such a verdict in a healthy run where
