@@ -3,7 +3,7 @@
     python benchmarks/illness.py                    # all runs, about 3 CPU hours; goes on where it was
     python benchmarks/illness.py --worker 0 2       # every other run, where another worker has the others
     python benchmarks/illness.py --again            # the same moments, measured as the doctor measures now
-    python benchmarks/illness.py --treat            # the runs that were recorded, with a treatment
+    python benchmarks/illness.py --treat reported   # the runs of a half that were recorded, with a treatment
     python benchmarks/illness.py --show ring mlp d-seldom 10
 
 A run is a plain loop on a ring of 8 Gaussians, a grid of 25, Fashion-MNIST or emoji at 16x16, with perceptrons, DCGAN
@@ -37,13 +37,14 @@ from gansmith.losses.penalties import gradient_penalty, r1
 from gansmith.metrics.frechet import frechet_distance
 from gansmith.nets import dcgan
 from gansmith.nets.augment import diff_augment
-from gansmith.watch.course import FIRST_WORD
+from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.doctor import Doctor, weights
-from gansmith.watch.illnesses import FINITE, MEND, Cure
+from gansmith.watch.illnesses import FINITE, ILLNESSES, MEND, Cure
 from gansmith.watch.look import FAKES, KNOWN, Gauge, Outputs, Seen, evenly
 from gansmith.watch.sick_data import faults
 from gansmith.watch.signals import bins, squared
-from gansmith.watch.treatment import Act, next_cure
+from gansmith.watch.treatment import Act, is_due, is_sound, judged, next_cure
+from gansmith.watch.verdicts import lasting, probability
 
 Record = dict[str, Any]
 SIDE = 16
@@ -454,16 +455,20 @@ KNOBS = {
 """Settings of gansmith, and what they are called here."""
 
 
-def knobs(setup: Setup, cure: Cure) -> dict[str, Any]:
-    """What a cure would set here."""
-    if cure.words == FINITE.words and not setup.finite_only:
+def knobs(setup: Setup, broken: str, cure: Cure) -> dict[str, Any]:
+    """What a cure would set here, where something was not finite or nothing was."""
+    if cure.words == FINITE.words and broken and not setup.finite_only:
         return {"finite_only": True}
     if cure.words == MEND.words and setup.scale > 10:
         return {"scale": 1.0, "offset": 0.0}
     asked = cure.settings(lambda name: getattr(setup, KNOBS[name]) if name in KNOBS else None)
-    if asked.get("augment") and setup.data in ("ring", "grid"):
+    if "augment" in asked and (setup.data in ("ring", "grid") or asked["augment"] != "diffaugment"):
         return {}
     return {KNOBS[name]: value for name, value in asked.items()}
+
+
+KEPT = ("looks", "count", "images", "last", "truths")
+"""Of a doctor, what belongs to a moment."""
 
 
 @dataclass
@@ -471,6 +476,7 @@ class Moment:
     """A state to come back to."""
 
     number: int
+    setup: Setup
     nets: tuple[Record, Record]
     optims: tuple[Record, Record]
     random: Tensor
@@ -478,9 +484,10 @@ class Moment:
 
     @classmethod
     def of(cls, loop: Loop) -> Moment:
-        doctor = {name: copy.copy(getattr(loop.doctor, name)) for name in ("looks", "count", "images", "last")}
+        doctor = {name: copy.copy(getattr(loop.doctor, name)) for name in KEPT}
         return cls(
             loop.number,
+            loop.setup,
             (copy.deepcopy(loop.g.state_dict()), copy.deepcopy(loop.d.state_dict())),
             (copy.deepcopy(loop.by_g.state_dict()), copy.deepcopy(loop.by_d.state_dict())),
             torch.get_rng_state(),
@@ -494,7 +501,7 @@ class Moment:
         for optim, state in zip((loop.by_g, loop.by_d), self.optims, strict=True):
             optim.load_state_dict(copy.deepcopy(state))
         torch.set_rng_state(self.random)
-        for name in ("looks", "count", "images", "last"):
+        for name in KEPT:
             setattr(loop.doctor, name, copy.copy(self.doctor[name]))
         loop.doctor.gauge.paths = list(self.doctor["paths"])
         loop.doctor.broken = ""
@@ -503,46 +510,38 @@ class Moment:
 
 
 def treated(setup: Setup, seed: int) -> Record:
-    """Trains with a treatment: what was done, and what is true at the end."""
-    loop, acts, steps = Loop(setup, seed), list[Act](), 0
-    well = Moment.of(loop)
-    while not loop.is_over:
-        before = len(loop.doctor.looks)
+    """Trains with a treatment, as `gansmith train --on-illness treat` does: what was done, and what is true."""
+    loop, acts = Loop(setup, seed), list[Act]()
+    doctor, well, was_well, gave_up = loop.doctor, Moment.of(loop), False, False
+    while not loop.is_over and not gave_up:
+        before = len(doctor.looks)
         loop.step()
-        steps += 1
-        if len(loop.doctor.looks) == before:
+        if len(doctor.looks) == before:
             continue
-        found = loop.doctor.verdicts()
-        if not found:
-            if len(loop.doctor.looks) >= FIRST_WORD:
-                well = Moment.of(loop)
+        found = [one for one in doctor.verdicts() if one.name != "sick_data" or loop.run.setup.scale > 1]
+        if not found and is_sound(doctor.looks):
+            well, was_well = Moment.of(loop), True
+        found = found if doctor.broken else lasting(found, doctor.images)
+        if not found or not (doctor.broken or is_due(doctor.looks, acts[-1].back if acts else 0)):
             continue
-        choice = next_cure(found, acts, partial(knobs, loop.setup))
-        images = loop.doctor.images
-        well.back(loop)
+        images, firm, acts = doctor.images, well.setup, judged(acts, well.doctor["images"])
+        choice = next_cure(found, acts, partial(knobs, firm, doctor.broken))
+        if choice is not None or was_well:
+            well.back(loop)
         if choice is None:
-            break
-        acts.append(
-            Act(
-                choice.verdict.name,
-                choice.verdict.evidence,
-                choice.cure.words,
-                choice.settings,
-                images,
-                loop.doctor.images,
-            )
-        )
-        if "scale" in choice.settings:
+            gave_up = True
+            continue
+        acts.append(Act.of(choice, partial(getattr, firm), images, doctor.images))
+        loop.setup = replace(firm, **choice.settings)
+        if "scale" in choice.settings:  # data once mended stay so
             loop.rescale()
-        loop.setup = replace(loop.setup, **choice.settings)
-        well = Moment.of(loop)
-    loop.doctor.truths.clear()
-    loop.doctor.tell()
-    gave_up = not loop.is_over
+            well = Moment.of(loop)
+    doctor.tell()
     return {
+        "setup": asdict(loop.setup),
+        "seed": seed,
         "acts": [act.to_json() for act in acts],
-        "truth": loop.doctor.truths[-1],
-        "steps": steps,
+        "truths": doctor.truths,
         "gave_up": gave_up,
     }
 
@@ -638,6 +637,18 @@ def setups() -> list[Setup]:
     return found
 
 
+WAYS = list(dict.fromkeys((setup.fault, setup.strength) for setup in reversed(setups())))
+
+
+def is_reported(setup: Setup) -> bool:
+    """Whether it is of the half that figures are reported of, not of that which weights are fitted to.
+
+    The halves are those of a chessboard: of every fault, and of all data with the same players, half.
+    """
+    places = (("ring", "grid", "fashion", "emoji").index(setup.data), setup.players == "wgan-gp")
+    return (sum(places) + WAYS.index((setup.fault, setup.strength))) % 2 == 1
+
+
 def record(worker: int, workers: int) -> None:
     """Plays what has not been played; each run's looks and truths are a file."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -693,17 +704,40 @@ def as_json(look: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in look.items()}
 
 
-def treat(worker: int, workers: int) -> None:
-    """Plays recorded runs again, each with a treatment."""
+NEVER_NEAR = 0.4
+"""A probability below which a look, made again, will not come near `LIKELY`."""
+
+
+def treat(half: str, worker: int, workers: int) -> None:
+    """Plays a half's recorded runs again, each with a treatment."""
     folder = FOLDER / "treated"
     folder.mkdir(exist_ok=True)
-    for path in sorted(FOLDER.glob("*.json"))[worker::workers]:
+    paths = [path for path in sorted(FOLDER.glob("*.json"), key=by_seed) if is_of(half, path)]
+    for path in paths[worker::workers]:
         if (folder / path.name).exists():
             continue
         was, began = json.loads(path.read_text()), time.process_time()
-        found = treated(Setup(**was["setup"]), was["seed"])
-        (folder / path.name).write_text(json.dumps(found | {"seconds": time.process_time() - began}))
+        found = was | {"acts": [], "gave_up": False} if was_quiet(was) else treated(Setup(**was["setup"]), was["seed"])
+        kept = {name: found[name] for name in ("setup", "seed", "acts", "truths", "gave_up")}
+        (folder / path.name).write_text(json.dumps(kept | {"seconds": time.process_time() - began}))
         say(f"{path.stem}: {'; '.join(act['cure'] for act in found['acts']) or 'nothing to do'}")
+
+
+def by_seed(path: Path) -> tuple[str, str]:
+    return path.stem[-1], path.stem
+
+
+def is_of(half: str, path: Path) -> bool:
+    return is_reported(Setup(**json.loads(path.read_text())["setup"])) == (half == "reported")
+
+
+def was_quiet(record: Record) -> bool:
+    """Whether the doctor never came near a verdict: with a treatment the run would be the same."""
+    looks = [{name: value for name, value in look.items() if value is not None} for look in record["looks"]]
+    courses = [Course(looks[:count]) for count in range(FIRST_WORD, len(looks) + 1)]
+    return all(look.get("finite", 1.0) for look in looks) and all(
+        (probability(illness, course) or 0.0) < NEVER_NEAR for course in courses for illness in ILLNESSES.values()
+    )
 
 
 def show(setup: Setup) -> None:
@@ -720,7 +754,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worker", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="every N-th, from I on")
     parser.add_argument("--again", action="store_true", help="measure what was recorded as the doctor measures now")
-    parser.add_argument("--treat", action="store_true", help="play what was recorded again, with a treatment")
+    parser.add_argument("--treat", choices=("fitted", "reported"), help="play a half again, with a treatment")
     parser.add_argument("--show", nargs="+", metavar="DATA PLAYERS [FAULT [STRENGTH]]", help="play one, and print it")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -732,7 +766,7 @@ def main() -> None:
         for path in sorted(FOLDER.glob("*.json"))[asked.worker[0] :: asked.worker[1]]:
             again(path)
     elif asked.treat:
-        treat(*asked.worker)
+        treat(asked.treat, *asked.worker)
     else:
         record(*asked.worker)
 

@@ -24,13 +24,11 @@ from common import RESULTS, WORK, about, keep_by_hand, markdown, when
 from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.illnesses import ILLNESSES
 from gansmith.watch.verdicts import LIKELY, probability, signs_of
-from illness import data_named, real_view, setups
+from illness import Setup, data_named, is_reported, real_view
 
 Record = dict[str, Any]
 FOLDER = WORK / "illness"
 WEIGHTS = Path(__file__).parent.parent / "src/gansmith/watch/weights.json"
-DATA = ("ring", "grid", "fashion", "emoji")
-WAYS = list(dict.fromkeys((setup.fault, setup.strength) for setup in reversed(setups())))
 NAMES = (*ILLNESSES, "sick_data")
 EARLY = 0.4
 """Part of a run in which every game is far from any goal, and none is called ill."""
@@ -73,17 +71,8 @@ class Past:
 
     @property
     def is_reported(self) -> bool:
-        """Whether it is of the half that figures are reported of, not of that which weights are fitted to.
-
-        The halves are those of a chessboard: of every fault, and of all data with the same players, half.
-        """
-        setup = self.record["setup"]
-        places = (
-            DATA.index(setup["data"]),
-            setup["players"] == "wgan-gp",
-            WAYS.index((setup["fault"], setup["strength"])),
-        )
-        return sum(places) % 2 == 1
+        """Whether it is of the half that figures are reported of."""
+        return is_reported(Setup(**self.record["setup"]))
 
     @cached_property
     def truths(self) -> list[Record]:

@@ -24,10 +24,10 @@ from gansmith.training import loop
 from gansmith.training.checkpoint import flatten
 from gansmith.training.session import Session
 from gansmith.watch import attend
-from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER
+from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER, setting
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import MOST_ACTS, Act, next_cure
+from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_sound, judged, next_cure
 from gansmith.watch.verdicts import Verdict
 
 
@@ -84,7 +84,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., gans
     """`gansmith.train` of a small dcgan on noise, without its final evaluation."""
     monkeypatch.setattr(runs, "conclude", lambda run, dataset: run.dir.write("result.json", {"run": str(run.path)}))
     monkeypatch.setattr(loop, "LEAST_APART", 4)
-    monkeypatch.setattr(attend, "FIRST_WORD", 4)
+    monkeypatch.setattr(attend, "is_sound", lambda looks: len(looks) >= 4)
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 256, (256, 8, 8), np.uint8))
     small = {"g_width": 4, "d_width": 4, "latent": 8, "train.batch": 8, "train.evaluations": 0, "train.frames": 2}
 
@@ -212,6 +212,11 @@ def test_treatment_gives_up(
     assert [act.cure for act in acts][:1] == ["less momentum"]
     assert 1 < len(acts) <= MOST_ACTS
     assert all(act.cure in str(caught.value) for act in acts)
+    assert not any(act.helped for act in acts)
+    config = gansmith.load(tmp_path / "run").config
+    assert {name: setting(config, name) for act in acts for name in act.before} == {
+        name: value for act in reversed(acts) for name, value in act.before.items()
+    }, "what did not help was taken back"
     state, _ = gansmith.load(tmp_path / "run").dir.last_good(("nets",))
     assert state is not None
     assert state["clock"]["images"] <= 500, "it is left as it was when it was well"
@@ -225,7 +230,7 @@ def verdict(name: str) -> Verdict:
 
 
 def act(cure: str) -> Act:
-    return Act("oscillation", "", cure, {}, 0, 0)
+    return Act("oscillation", "", cure, {}, {}, 0, 0)
 
 
 def test_causes_come_first() -> None:
@@ -243,9 +248,89 @@ def test_a_cure_that_changes_nothing_is_passed_over() -> None:
 
 def test_a_cure_is_tried_as_often_as_it_may() -> None:
     def only_slower(cure: Any) -> dict[str, Any]:
-        return {"some": 1} if cure is SLOWER else {}
+        return {"some": 1} if cure.words == SLOWER.words else {}
 
     for tried in range(SLOWER.times):
         assert next_cure([verdict("oscillation")], [act(SLOWER.words)] * tried, only_slower)
     assert next_cure([verdict("oscillation")], [act(SLOWER.words)] * SLOWER.times, only_slower) is None
+    assert SLOWER.repeated(2).settings({"optim.g.lr": 1.6}.get) == {"optim.g.lr": 0.1}
     assert next_cure([verdict("oscillation")], [act("other")] * MOST_ACTS, lambda cure: {"some": 1}) is None
+
+
+def test_illnesses_take_turns() -> None:
+    found = [verdict("oscillation"), verdict("mode_collapse")]
+    acts: list[Act] = []
+    for _ in range(5):
+        choice = next_cure(found, acts, lambda cure: {"some": 1})
+        assert choice is not None
+        acts.append(Act.of(choice, lambda name: None, 0, 0))
+    assert [act.illness for act in acts] == [*["oscillation"] * 2, *["mode_collapse"] * 2, "oscillation"]
+
+
+def test_an_act_helped_where_the_game_was_sound_since() -> None:
+    first, last = (Act("oscillation", "", "", {}, {}, 900, back) for back in (0, 500))
+    assert [one.helped for one in judged([first, last], 500)] == [None, False]
+    assert [one.helped for one in judged([first, last], 501)] == [None, True]
+    assert judged([], 0) == []
+
+
+def test_a_cure_is_watched_until_all_that_counts_came_after_it() -> None:
+    looks = [{"step": float(i), "images": 10.0 * i} for i in range(1, 41)]
+    assert is_due(looks, 0)
+    assert is_due(looks, 290)
+    assert not is_due(looks, 310), "the last quarter of 40 looks begins with the 31st"
+    assert is_due(looks[:16], 90)
+    assert not is_due([], 0)
+
+
+def test_a_moment_is_sound_where_nothing_is_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [{"step": float(i), "images": 10.0 * i} for i in range(1, 41)]
+    assert is_sound(looks)
+    assert not is_sound(looks[:15]), "too early to say"
+    monkeypatch.setattr("gansmith.watch.treatment.probability", lambda illness, course: 0.3)
+    assert not is_sound(looks)
+
+
+# ---- equilibrium
+
+
+def test_a_run_ends_where_it_has_settled(train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attend, "settled", lambda looks: "settled: at last" if looks[-1]["images"] > 300 else "")
+    run = train(until="equilibrium")
+    images = run.dir.rows()[-1]["images"]
+    assert 300 < images < 400
+    assert run.dir.meta()["total"] == images
+    assert run.dir.meta()["settled"] == "settled: at last"
+    assert run.dir.read("status.json")["state"] == "finished"
+    assert train(until="equilibrium").dir.rows()[-1]["images"] == images, "it is over"
+    monkeypatch.setattr(attend, "settled", lambda looks: "")
+    longer = train(kimg=1.6, allow_drift=True)
+    assert longer.dir.rows()[-1]["images"] > images, "and can be made longer"
+    assert "settled" not in longer.dir.meta()
+
+
+def test_what_is_measured_of_an_equilibrium(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attend, "is_quiet", lambda looks: len(looks) == 8)
+    looks = train(until="equilibrium").dir.looks()
+    assert all("quality" in look["signals"] for look in looks)
+    assert [i for i, look in enumerate(looks, 1) if "duality_gap" in look["signals"]] == [8]
+    with pytest.raises(ConfigError, match="end or equilibrium"):
+        train(until="doomsday")
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_duality_gap_leaves_no_trace(family: str, tiny_session: Callable[..., Session]) -> None:
+    channels = 3 if family in ("cyclegan", "pix2pix", "srgan") else 1
+    session = tiny_session(family, channels=channels)
+    split, plan = session.feed.split, Plan.of(10**6, session.shares)
+    session.clock = plan.at(0, plan.starts[-1])
+    session.step(plan)
+    before = flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
+    before = {name: value.clone() for name, value in before.items()}
+    gap = Observatory(Dataset("tiny", "0", session.spec, split, split)).duality_gap(session)
+    assert gap is None or gap >= 0
+    after = flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
+    for name, one in before.items():
+        assert torch.equal(one, after[name]), name

@@ -37,7 +37,8 @@ from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
-from gansmith.watch.attend import Attendant, check_policy
+from gansmith.watch.attend import Attendant, Orders
+from gansmith.watch.equilibrium import standing
 
 if TYPE_CHECKING:
     from gansmith.apps.files import Verb
@@ -385,6 +386,7 @@ def train(
     layers: Sequence[Layer] = (),
     conditional: bool = False,
     on_illness: str = "warn",
+    until: str = "end",
     quiet: bool = False,
 ) -> Run:
     """Trains a GAN, or goes on with one, and measures it.
@@ -405,6 +407,8 @@ def train(
         on_illness: what to do when the doctor finds that something ails the game: ``warn`` says so and trains on;
             ``stop`` raises `Ill` after a checkpoint; ``treat`` goes back to where nothing ailed it and tries the next
             cure, which ``treatment.json`` in the run's directory records, until none is left.
+        until: ``equilibrium`` ends the run before its length where the game has settled
+            (`gansmith.watch.equilibrium`); ``result.json`` says why.
         quiet: no progress on stderr.
 
     Returns:
@@ -432,7 +436,8 @@ def train(
     )
     directory = older or place(resolved, run_dir, resume)
     resolved = treated(resolved, acts_of(directory))
-    check_policy(on_illness, resolved.train.looks)
+    orders = Orders(on_illness, until)
+    orders.check(resolved.train.looks)
     if directory.is_running():
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
@@ -449,7 +454,7 @@ def train(
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
         if meta != known or not run.result:
-            play(directory, resolved, judge, meta, pace, on_illness, quiet)
+            play(directory, resolved, judge, meta, pace, orders, quiet)
             with directory.writing():
                 conclude(run, dataset)
     return run
@@ -461,20 +466,25 @@ def play(
     judge: Judge,
     meta: dict[str, Any],
     pace: Pace | None,
-    on_illness: str,
+    orders: Orders,
     quiet: bool,
 ) -> None:
     """`play_run` with a doctor, again and again while a treatment goes on."""
     dataset = judge.dataset
     while True:
-        staff = Staff(judge, Attendant(dataset, on_illness) if config.train.looks else None)
+        since = max((act.back for act in acts_of(directory)), default=0)
+        staff = Staff(judge, Attendant(dataset, orders, since) if config.train.looks else None)
         try:
-            return play_run(directory, config, dataset, meta, pace, staff, quiet)
+            play_run(directory, config, dataset, meta, pace, staff, quiet)
         except (Ill, Diverged) as error:
-            if on_illness != "treat":
+            if orders.on_illness != "treat":
                 raise
             with directory.writing():
                 config = treat(directory, config, dataset.spec, error)
+        else:
+            break
+    if orders.until == "equilibrium" and "settled" not in directory.meta():
+        log.warning("it has not settled: %s", standing([row["signals"] for row in directory.looks()]))
 
 
 def configured(
@@ -576,7 +586,9 @@ def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift
     meta, dataset = run.meta(), judge.dataset
     if meta:
         check_drift(run, config, dataset, meta, allow_drift)
-        return Prepared(meta | planned(run, config).to_json() | told(dataset), None)
+        plan = planned(run, config)
+        kept = meta if plan == run.plan() else {name: value for name, value in meta.items() if name != "settled"}
+        return Prepared(kept | plan.to_json() | told(dataset), None)
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
@@ -702,5 +714,6 @@ def conclude(run: Run, dataset: Dataset) -> None:
             "images_per_second": round(rows[-1]["images"] / max(seconds, 1e-9), 1),
             "scores": scores.to_json()["scores"],
         }
-        | ({} if pairs is None else {"pairs": pairs.to_json()}),
+        | ({} if pairs is None else {"pairs": pairs.to_json()})
+        | {name: value for name, value in run.dir.meta().items() if name == "settled"},
     )

@@ -14,11 +14,11 @@ from gansmith.core.config import Config
 from gansmith.core.errors import Diverged, GansmithError, Ill
 from gansmith.core.spec import Spec
 from gansmith.recipes import build
-from gansmith.training.checkpoint import newest
+from gansmith.training.checkpoint import name_of, newest
 from gansmith.training.rundir import RunDir
 from gansmith.watch.illnesses import Cure, changed, possible, setting
-from gansmith.watch.treatment import Act, next_cure
-from gansmith.watch.verdicts import Verdict, verdicts
+from gansmith.watch.treatment import Act, judged, next_cure
+from gansmith.watch.verdicts import Verdict, lasting, verdicts
 
 log = logging.getLogger("gansmith")
 
@@ -34,9 +34,9 @@ def acts_of(run: RunDir) -> list[Act]:
 
 
 def treated(config: Config, acts: Sequence[Act]) -> Config:
-    """The settings with all cures that were tried."""
+    """The settings with all cures that were not taken back."""
     for act in acts:
-        config = changed(config, act.settings)
+        config = config if act.helped is False else changed(config, act.settings)
     return config
 
 
@@ -46,25 +46,30 @@ def treat(run: RunDir, config: Config, spec: Spec, error: Ill | Diverged) -> Con
     Raises:
         Ill: nothing is left to try. The run stays where it was last well; as it is, where it never was.
     """
-    rows, acts = run.looks(), acts_of(run)
+    rows = run.looks()
     signals = [row["signals"] for row in rows]
     found = verdicts(signals, str(error).splitlines()[0] if isinstance(error, Diverged) else "")
-    images = rows[-1]["images"] if rows else 0
-    choice = next_cure(found, acts, partial(playable, config, spec))
+    images = int(rows[-1]["images"]) if rows else 0
+    found = found if isinstance(error, Diverged) else lasting(found, images)
     healthy = run.read("checkpoints/healthy.json").get("checkpoint")
-    if choice is None and healthy is None:
-        raise Ill(f"{gave_up(run, found, acts, images)}\nIt was never well; the run is as it ended.")
-    back = go_back(run, healthy)
-    if choice is None:
-        raise Ill(
-            f"{gave_up(run, found, acts, images)}\nThe run is as it was after {back} images, when it was last well."
-        )
-    act = Act(choice.verdict.name, choice.verdict.evidence, choice.cure.words, choice.settings, images, back)
-    log.warning("treatment: %s", act)
-    config = changed(config, choice.settings)
-    run.write(RECORD, {"acts": [one.to_json() for one in (*acts, act)]})
+    back = next((int(row["images"]) for row in rows if name_of(row["step"]) == healthy), 0)
+    acts = judged(acts_of(run), back)
+    for act in acts[-1:]:
+        config = config if act.helped else changed(config, act.before)
+    choice = next_cure(found, acts, partial(playable, config, spec))
+    if choice is not None:
+        acts.append(Act.of(choice, partial(setting, config), images, back))
+        log.warning("treatment: %s", acts[-1])
+        config = changed(config, choice.settings)
+    stays = choice is None and healthy is None
+    if not stays:
+        go_back(run, healthy)
+    run.write(RECORD, {"acts": [act.to_json() for act in acts]})
     run.write_config(config)
-    return config
+    if choice is not None:
+        return config
+    where = "was never well; it is as it ended" if stays else f"is as it was after {back} images, when it was last well"
+    raise Ill(f"{gave_up(run, found, acts, images)}\nThe run {where}.")
 
 
 def gave_up(run: RunDir, found: Sequence[Verdict], acts: Sequence[Act], images: int) -> str:
@@ -73,13 +78,11 @@ def gave_up(run: RunDir, found: Sequence[Verdict], acts: Sequence[Act], images: 
     return f"{run.path}: {ills}: the treatment gives up at {images} images. It tried\n{tried}"
 
 
-def go_back(run: RunDir, healthy: str | None) -> int:
-    """Drops all checkpoints since that one; the images that it had seen then."""
+def go_back(run: RunDir, healthy: str | None) -> None:
+    """Drops all checkpoints since that one."""
     for folder in newest(run.checkpoints):
         if healthy is None or folder.name > healthy:
             shutil.rmtree(folder, ignore_errors=True)
-    state, _ = run.last_good(("nets",))
-    return 0 if state is None else int(state["clock"]["images"])
 
 
 def playable(config: Config, spec: Spec, cure: Cure) -> dict[str, Any]:

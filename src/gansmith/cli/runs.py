@@ -108,6 +108,14 @@ def train(
             rich_help_panel="Run",
         ),
     ] = "warn",
+    until: Annotated[
+        str,
+        typer.Option(
+            help="end: of the length asked for; equilibrium: or before, where the game has settled: the discriminator "
+            "is near chance, neither player has much to gain (duality gap), the samples get no better.",
+            rich_help_panel="Run",
+        ),
+    ] = "end",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read the data, build the game, say what would happen, stop.")
     ] = False,
@@ -147,13 +155,16 @@ def train(
         record = preview(family, data, **asked)
         show.as_json(record) if json_ else show.table("", ["what", "value"], [[k, str(v)] for k, v in record.items()])
         return
-    asked |= {"run_dir": run_dir, "resume": resume, "allow_drift": allow_drift, "on_illness": on_illness}
+    asked |= {"run_dir": run_dir, "resume": resume, "allow_drift": allow_drift}
+    asked |= {"on_illness": on_illness, "until": until}
     run = train_run(family, data, **asked)
     if json_:
         show.as_json(run.result)
         return
     show.scores(run.result)
     show.pairs(run.result)
+    if "settled" in run.result:
+        typer.echo(run.result["settled"])
     tell_pictures(run.path)
 
 

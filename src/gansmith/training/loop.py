@@ -99,12 +99,14 @@ class Finding(NamedTuple):
         words: for people.
         alarm: why the run is to be stopped; empty where it is not.
         keep: whether it is to be possible to come back to this moment.
+        settled: why the run may end here; empty where it is to go on.
     """
 
     row: Row
     words: str
     alarm: str = ""
     keep: bool = False
+    settled: str = ""
 
 
 class Health(Protocol):
@@ -164,11 +166,12 @@ class Trainer:
         quick: dict[str, float] = {}
         if crossed(before, now, self.train.evaluations):
             quick = self.judge.quick(self.session, self.train.seed)
-        if quick or crossed(before, now, ROWS) or now.finished:
+        found = self.look(watchers) if crossed(before, now, self.train.looks, 0.5) else None
+        settled = "" if found is None else found.settled
+        if quick or crossed(before, now, ROWS) or now.finished or settled:
             watchers.row(now, self.row() | quick)
         if crossed(before, now, self.train.frames, 0.5):
             self.frame(watchers)
-        found = self.look(watchers) if crossed(before, now, self.train.looks, 0.5) else None
         # The row and the frame of a step come before its checkpoint: a run that is killed in between plays it again.
         by = next((name for name in BEST_BY if f"quick/{name}" in quick), BEST_BY[-1])
         best = quick.get(f"quick/{by}", math.inf) < float(self.best.get(by, math.inf))
@@ -183,7 +186,9 @@ class Trainer:
             self.run.write("checkpoints/healthy.json", {"checkpoint": self.save("running").name})
         if found is not None and found.alarm:
             self.stop_ill(found.alarm)
-        if any(before.progress < mark <= now.progress for mark in PACED):
+        if settled:
+            self.end_here(settled)
+        elif any(before.progress < mark <= now.progress for mark in PACED):
             self.keep_pace()
 
     def look(self, watchers: Watchers) -> Finding | None:
@@ -201,6 +206,13 @@ class Trainer:
             f"{self.run.path}: stopped at {self.session.clock.images} images: {alarm}\nAll is in {path}; gansmith "
             f"diagnose {self.run.path} shows it, and the same command goes on in spite of it with --on-illness warn"
         )
+
+    def end_here(self, why: str) -> None:
+        """Makes the run as long as it is now."""
+        clock = self.session.clock
+        self.plan = Plan(clock.images, self.plan.starts)
+        self.run.write("meta.json", self.run.meta() | self.plan.to_json() | {"settled": why})
+        self.session.clock = self.plan.at(clock.step, clock.images)
 
     def keep_pace(self) -> None:
         """Gives a run of minutes, in its first stage, the length that fits its speed since this was last done.

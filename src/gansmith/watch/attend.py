@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,15 +17,45 @@ from gansmith.data.split import evenly
 from gansmith.training.loop import Finding
 from gansmith.training.observers import Row
 from gansmith.training.session import Session
-from gansmith.watch.course import FIRST_WORD
+from gansmith.watch.equilibrium import is_quiet, settled
 from gansmith.watch.illnesses import possible
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import Signals
-from gansmith.watch.verdicts import Verdict, in_words, sick, verdicts
+from gansmith.watch.treatment import is_due, is_sound
+from gansmith.watch.verdicts import Verdict, in_words, lasting, sick, verdicts
 
 OnIllness = Literal["warn", "stop", "treat"]
+Until = Literal["end", "equilibrium"]
 DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a doctor is to do beside looking.
+
+    Attributes:
+        on_illness: ``warn`` only says what ails the game; ``stop`` and ``treat`` have the run stopped at a verdict on
+            the game, and ``treat`` keeps the moments at which it was sound; the data's own faults are only said.
+        until: ``equilibrium`` has the run end where the game has settled.
+    """
+
+    on_illness: str = "warn"
+    until: str = "end"
+
+    def check(self, looks: int) -> None:
+        """ConfigError where there is no such order, or nobody to carry it out."""
+        for name, order, known in (
+            ("on_illness", self.on_illness, get_args(OnIllness)),
+            ("until", self.until, get_args(Until)),
+        ):
+            if order not in known:
+                raise ConfigError(f"{name}: expected {' or '.join(known)}, got '{order}'")
+            if order != known[0] and not looks:
+                raise ConfigError(f"{name}={order}: needs the doctor's looks; --set train.looks=40")
+
+
+ORDERS = Orders()
 
 
 class Attendant:
@@ -32,12 +63,12 @@ class Attendant:
 
     Args:
         dataset: of the run.
-        on_illness: ``warn`` only says so; ``stop`` and ``treat`` have the run stopped at a verdict on the
-            game, and ``treat`` keeps the moments at which nothing ailed it; the data's own faults are only said.
+        orders: what it is to do.
+        since: images that the game had seen when it went on with the last cure, which is to be watched for a while.
     """
 
-    def __init__(self, dataset: Dataset, on_illness: str = "warn"):
-        self.eyes, self.on_illness = Observatory(dataset), on_illness
+    def __init__(self, dataset: Dataset, orders: Orders = ORDERS, since: int = 0):
+        self.eyes, self.orders, self.since = Observatory(dataset), orders, since
         self.signals: list[Signals] = []
         images, labels = dataset.pictures[0], dataset.train.labels
         some = tensor(images[evenly(len(images), CHECKED)])
@@ -47,6 +78,8 @@ class Attendant:
     def look(self, session: Session) -> Finding:
         found = self.eyes.look(session)
         self.signals.append({name: rounded(value) for name, value in found.items() if math.isfinite(value)})
+        if self.orders.until == "equilibrium":
+            self.measure_rest(session)
         ails = verdicts(self.signals)
         row = {
             "step": session.clock.step,
@@ -55,12 +88,21 @@ class Attendant:
             "illnesses": [to_json(verdict, session.config, session.spec) for verdict in (*ails, *self.data)],
         }
         words = in_words([*ails, *self.data])
-        alarm = "" if self.on_illness == "warn" or not ails else words
-        return Finding(row, words, alarm, keep=self.on_illness == "treat" and not ails and self.is_past_first_word)
+        lasts = lasting(ails, session.clock.images) and is_due(self.signals, self.since)
+        alarm = self.orders.on_illness != "warn" and lasts
+        keep = self.orders.on_illness == "treat" and not ails and is_sound(self.signals)
+        return Finding(row, words, words if alarm else "", keep, settled(self.signals))
 
-    @property
-    def is_past_first_word(self) -> bool:
-        return len(self.signals) >= FIRST_WORD
+    def measure_rest(self, session: Session) -> None:
+        """Adds to the look what tells whether the last stage's game has settled: `quality`, and, where it may have,
+        `duality_gap`."""
+        if session.clock.stage < len(session.game.stages) - 1:
+            return
+        now = self.signals[-1]
+        now["quality"] = rounded(self.eyes.quality(session))
+        gap = self.eyes.duality_gap(session) if is_quiet(self.signals) else None
+        if gap is not None:
+            now["duality_gap"] = rounded(gap)
 
     def remember(self, rows: Sequence[Row], state: dict[str, Any]) -> None:
         self.signals = [row["signals"] for row in rows]
@@ -69,14 +111,6 @@ class Attendant:
 
     def state(self) -> dict[str, Any]:
         return self.eyes.state_dict()
-
-
-def check_policy(on_illness: str, looks: int) -> None:
-    """ConfigError where there is no such policy, or nobody to carry it out."""
-    if on_illness not in get_args(OnIllness):
-        raise ConfigError(f"on_illness: expected {' or '.join(get_args(OnIllness))}, got '{on_illness}'")
-    if on_illness != "warn" and not looks:
-        raise ConfigError(f"on_illness={on_illness}: needs the doctor's looks; --set train.looks=40")
 
 
 def rounded(value: float) -> float:

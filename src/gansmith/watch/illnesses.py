@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,10 @@ class Cure:
     def is_advice(self) -> bool:
         """Whether there is no setting for it."""
         return not (self.scale or self.put or self.at_least or self.at_most)
+
+    def repeated(self, times: int) -> Cure:
+        """As strong as so many of it, one after the other."""
+        return replace(self, scale={name: factor**times for name, factor in self.scale.items()})
 
     def settings(self, value: Callable[[str], Any]) -> dict[str, Any]:
         """What to set, by dotted name; nothing where it would change nothing.
@@ -259,7 +263,7 @@ ILLNESSES = {
                 gap=c.value("gap"),
                 distance=c.value("distance"),
             ),
-            (NO_FASTER_D, SLOWER_D, R1, NOISE, RELATIVISTIC),
+            (NO_FASTER_D, NO_SLOWER_G, SLOWER_D, R1, NOISE, RELATIVISTIC),
             "the share of pairs ranked rightly is the area under the ROC curve",
         ),
         Illness(

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.core.game import Batch, Turn
 from gansmith.data import Dataset, Split
 from gansmith.data.split import evenly
 from gansmith.training.feed import Feed
 from gansmith.training.runtime import mixed_seed, own_randomness
 from gansmith.training.session import Session
-from gansmith.training.step import only_trains
-from gansmith.watch.doctor import untouched
+from gansmith.watch.equilibrium import duality_gap
 from gansmith.watch.look import FAKES, FIXED, KNOWN, Gauge, Outputs, Seen
+from gansmith.watch.rehearsal import Rehearsal, rehearse, unmoved
 from gansmith.watch.signals import Signals
 from gansmith.watch.space import sized
 
@@ -29,24 +24,6 @@ LARGEST, CHUNK = 64, 256
 """Side of images that are looked at, at most, and how many are made smaller at once."""
 REHEARSED = 64
 """Images of either kind that a step is rehearsed with, at least."""
-
-
-@dataclass
-class Rehearsal:
-    """What the moves of a step came to.
-
-    Attributes:
-        said: outputs for reals and for fakes (N,), by player; one list a rehearsed batch.
-        losses: sums of terms, by player.
-        gradient: norm of those of the nets that make images; of the first batch.
-    """
-
-    said: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
-    losses: dict[str, list[float]] = field(default_factory=dict)
-    gradient: float | None = None
-
-    def outputs(self, player: str, which: int) -> Tensor:
-        return torch.cat([pair[which] for pair in self.said[player]])
 
 
 class Observatory:
@@ -64,7 +41,7 @@ class Observatory:
     def look(self, session: Session) -> Signals:
         """What the game shows now. It goes on as if nobody had looked."""
         seed = mixed_seed(session.config.train.seed, FAKES)
-        with unmoved(session), own_randomness(seed):
+        with unmoved(session.game), own_randomness(seed):
             fakes = samples(session, self.dataset, seed)
             known = rehearsed(session, session.feed, session.clock.images // 2)
             has_held = len(self.dataset.heldout) >= session.config.train.batch
@@ -79,6 +56,20 @@ class Observatory:
             figures["g_gradient"] = known.gradient
         seen = Seen(session.clock.step, session.clock.images, fakes, fakes[:FIXED], judges, figures)
         return self.gauge.look(seen)
+
+    def quality(self, session: Session) -> float:
+        """How far the averaged nets' samples are from the reals (see `gansmith.watch.look.Gauge.distance`)."""
+        seed = mixed_seed(session.config.train.seed, FAKES)
+        made = session.sample(FAKES, seed, session.asked(self.dataset, FAKES, seed), session.config.train.batch)
+        return self.gauge.distance(tensor(made.numpy()))
+
+    def duality_gap(self, session: Session) -> float | None:
+        """Of the game now (see `gansmith.watch.equilibrium.duality_gap`); None where too little is held out."""
+        if len(self.dataset.heldout) < session.config.train.batch:
+            return None
+        train, held, now = session.feed, held_feed(session, self.dataset.heldout), session.clock.images
+        seed = mixed_seed(session.config.train.seed, FAKES)
+        return duality_gap(session, lambda position: train.at(now + position), held.at, seed)
 
     def state_dict(self) -> dict[str, Any]:
         return {"paths": {str(i): path for i, path in enumerate(self.gauge.paths)}}
@@ -96,21 +87,6 @@ def tensor(images: np.ndarray) -> Tensor:
         size = [min(side, LARGEST) for side in part.shape[2:]]
         parts.append(part if size == [*part.shape[2:]] else sized(part, size))
     return torch.cat(parts)
-
-
-@contextmanager
-def unmoved(session: Session) -> Iterator[None]:
-    """Running figures of nets and the state of losses are as before afterwards."""
-    things = session.game.stateful()
-    states = {name: copy.deepcopy(thing.state_dict()) for name, thing in things.items()}
-    with ExitStack() as stack:
-        for net in session.game.nets.values():
-            stack.enter_context(untouched(net))
-        try:
-            yield
-        finally:
-            for name, thing in things.items():
-                thing.load_state_dict(states[name])
 
 
 @torch.no_grad()
@@ -132,28 +108,3 @@ def rehearsed(session: Session, feed: Feed, position: int) -> Rehearsal:
     for start in range(position, position + REHEARSED, session.config.train.batch):
         rehearse(session, feed.at(start), found)
     return found
-
-
-def rehearse(session: Session, batch: Batch, found: Rehearsal) -> None:
-    """One batch of them."""
-    game, made = session.game, dict[str, Tensor]()
-    makers = [name for name, player in game.players.items() if set(player.nets) & set(game.averaged)]
-    for move in game.stages[session.clock.stage].moves:
-        nets = game.players[move.player].nets
-        only_trains(game.nets, nets)
-        with session.runtime.autocast():
-            outcome = move.loss(Turn(game.nets, batch, session.clock, made))
-        loss = torch.stack([term.float() for term in outcome.terms.values()]).sum()
-        found.losses.setdefault(move.player, []).append(loss.item())
-        if {"real", "fake"} <= set(outcome.notes):
-            said = (one_each(outcome.notes["real"]), one_each(outcome.notes["fake"]))
-            found.said.setdefault(move.player, []).append(said)
-        if move.player in makers and found.gradient is None:
-            weights = [p for name in nets for p in game.nets[name].parameters()]
-            slopes = [g for g in torch.autograd.grad(loss, weights, allow_unused=True) if g is not None]
-            found.gradient = torch.stack([g.norm() for g in slopes]).norm().item()
-
-
-def one_each(outputs: Tensor) -> Tensor:
-    """An output (N,) for each image, of many places or scales."""
-    return outputs.float().flatten(1).mean(1).cpu() if outputs.ndim > 1 else outputs.float().cpu()

@@ -104,6 +104,10 @@ class Gauge:
         said = [of_outputs(*o) for o in seen.judges if min(len(o.known), len(o.fake)) >= ENOUGH]
         return found | {name: fmean(one[name] for one in said) for name in (said[0] if said else ())}
 
+    def distance(self, samples: Tensor) -> float:
+        """How far samples, as `real` were, are from the reals: see `signals.of_fakes`."""
+        return of_fakes(self.space(evenly(samples, FAKES)), self.reals)["distance"]
+
     def moved(self, fixed: Tensor) -> Signals:
         """How samples of fixed latents (K, F) stand to those of the looks before."""
         self.paths = [*self.paths[-LAG:], fixed]

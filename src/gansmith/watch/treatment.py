@@ -1,16 +1,21 @@
-"""What to do about what ails a game: which cure comes next."""
+"""What to do about what ails a game: where to go back to, when to act, and which cure comes next."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gansmith.watch.illnesses import Cure
-from gansmith.watch.verdicts import Verdict
+from gansmith.watch.course import FIRST_WORD, Course
+from gansmith.watch.illnesses import ILLNESSES, Cure
+from gansmith.watch.signals import Signals
+from gansmith.watch.verdicts import LIKELY, Verdict, probability
 
-MOST_ACTS = 8
+MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
+TURN = 2
+"""Cures of one illness before those of the next."""
 CAUSES_FIRST = (
     "sick_data",
     "divergence",
@@ -27,32 +32,6 @@ CAUSES_FIRST = (
 
 
 @dataclass(frozen=True)
-class Act:
-    """A cure that was tried.
-
-    Attributes:
-        illness, evidence: why.
-        cure, settings: what, in words and by dotted name.
-        images: when.
-        back: images that the state had seen from which the game went on.
-    """
-
-    illness: str
-    evidence: str
-    cure: str
-    settings: dict[str, Any]
-    images: int
-    back: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        asked = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        return f"{self.illness} at {self.images} images: {self.cure} ({asked}); again from {self.back} images"
-
-
-@dataclass(frozen=True)
 class Choice:
     """The next cure."""
 
@@ -61,10 +40,72 @@ class Choice:
     settings: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Act:
+    """A cure that was tried.
+
+    Attributes:
+        illness, evidence: why.
+        cure, settings: what, in words and by dotted name; `before`: what these were.
+        images: when.
+        back: images that the state had seen from which the game went on.
+        helped: whether the game was sound afterwards; what did not help is taken back. None until it is known.
+    """
+
+    illness: str
+    evidence: str
+    cure: str
+    settings: dict[str, Any]
+    before: dict[str, Any]
+    images: int
+    back: int
+    helped: bool | None = None
+
+    @classmethod
+    def of(cls, choice: Choice, setting: Callable[[str], Any], images: int, back: int) -> Act:
+        verdict, asked = choice.verdict, choice.settings
+        before = {name: setting(name) for name in asked}
+        return cls(verdict.name, verdict.evidence, choice.cure.words, asked, before, images, back)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        asked = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        end = {None: "", True: "; it helped", False: "; it did not help, and was taken back"}[self.helped]
+        return f"{self.illness} at {self.images} images: {self.cure} ({asked}); again from {self.back} images{end}"
+
+
+def is_sound(looks: Sequence[Signals]) -> bool:
+    """Whether the moment of the last look is one to come back to: no illness is even half as likely as a verdict."""
+    course = Course(looks)
+    likely = [probability(illness, course) or 0.0 for illness in ILLNESSES.values()]
+    return len(looks) >= FIRST_WORD and max(likely) < LIKELY / 2
+
+
+def is_due(looks: Sequence[Signals], since: int) -> bool:
+    """Whether the last cure has been watched long enough to act again: what counts as now has all come after it.
+
+    Args:
+        since: images that the game had seen when it went on with that cure; 0 where there was none.
+    """
+    return bool(looks) and Course(looks).now[0]["images"] > since
+
+
+def judged(acts: Sequence[Act], back: int) -> list[Act]:
+    """The acts, of the last of which it is now known whether it helped.
+
+    Args:
+        back: images that the last sound state has seen.
+    """
+    return [*acts[:-1], *(replace(act, helped=back > act.back) for act in acts[-1:])]
+
+
 def next_cure(
     found: Sequence[Verdict], acts: Sequence[Act], settings: Callable[[Cure], dict[str, Any]]
 ) -> Choice | None:
-    """The mildest cure of the first cause that has not been tried as often as it may; None where there is none left.
+    """The mildest cure that is left of the first cause; after every second the next illness has its turn. None where
+    nothing is left.
 
     Args:
         found: what ails the game.
@@ -73,9 +114,12 @@ def next_cure(
     """
     if len(acts) >= MOST_ACTS:
         return None
-    for verdict in sorted(found, key=lambda verdict: CAUSES_FIRST.index(verdict.name)):
+    tries = Counter(act.cure for act in acts)
+    failed = Counter(act.cure for act in acts if act.helped is False)
+    treated = Counter(act.illness for act in acts)
+    for verdict in sorted(found, key=lambda one: (treated[one.name] // TURN, CAUSES_FIRST.index(one.name))):
         for cure in verdict.cures:
-            tried = sum(act.cure == cure.words for act in acts)
-            if tried < cure.times and (asked := settings(cure)):
+            words = cure.words
+            if tries[words] < cure.times and (asked := settings(cure.repeated(failed[words] + 1))):
                 return Choice(verdict, cure, asked)
     return None

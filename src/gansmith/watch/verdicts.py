@@ -79,6 +79,15 @@ def verdicts(looks: Sequence[Signals], broken: str = "") -> list[Verdict]:
     return sorted((one for one in found if one is not None), key=lambda one: -one.probability)
 
 
+def lasting(found: Sequence[Verdict], images: int) -> list[Verdict]:
+    """Those that were given at the look before, too: what is said once may be noise.
+
+    Args:
+        images: real samples seen at the last look.
+    """
+    return [verdict for verdict in found if verdict.since_images < images]
+
+
 def verdict_on(illness: Illness, course: Course, looks: Sequence[Signals]) -> Verdict | None:
     """None where the game does not have it, or it cannot be told."""
     likely = probability(illness, course)

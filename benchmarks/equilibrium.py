@@ -1,0 +1,214 @@
+"""Where `gansmith train --until equilibrium` would have stopped, on games whose optimum is known.
+
+    python benchmarks/equilibrium.py                     # all that has not been played yet
+    python benchmarks/equilibrium.py --only ring-r3gan
+
+The games are those of `modes.py`: a ring of 8 Gaussians, a grid of 25, and one Gaussian that is no ball, played by
+`two_player` and looked at as a run is, 60 times. They play on after they were found settled, so that what was reached
+then stands beside what there was to reach. `slow` has a fiftieth of the learning rates, and is nowhere near the end of
+its way when it ends; `collapsing` is `gan`, which has no penalty. How far samples are from the optimum is measured on
+4,096 of them by what the doctor does not use: for mixtures the share of samples within three deviations of a mode and
+the modes found, for the Gaussian the Fréchet distance to it, by the trace of its covariance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common import RESULTS, Results, say
+from gansmith.core.clock import Clock, Plan
+from gansmith.core.game import Batch, Game, Request
+from gansmith.metrics.frechet import frechet_distance
+from gansmith.recipes.two_player import Rules, two_player
+from gansmith.training.ema import Ema
+from gansmith.training.optim import Optim
+from gansmith.training.runtime import Runtime, own_randomness, seed_step
+from gansmith.training.step import play_step
+from gansmith.watch.equilibrium import duality_gap, is_quiet, settled, standing
+from gansmith.watch.look import FAKES, FIXED, Gauge, Outputs, Seen
+from gansmith.watch.rehearsal import Rehearsal, rehearse
+from gansmith.watch.signals import Signals
+from modes import CPU, LATENT, METHODS, WIDTH, Method, PointDiscriminator, PointGenerator, config_of, grid, packed, ring
+
+Record = dict[str, Any]
+FILE = RESULTS / "equilibrium.json"
+POINTS, HELD, SAMPLES, LOOKS, BATCH = 50_000, 4_096, 4_096, 60, 100
+
+
+@dataclass(frozen=True)
+class Case:
+    """A game whose optimum is known.
+
+    Attributes:
+        draw: (n, generator) -> points (n, 2).
+        off: points (n, 2) -> how far from the optimum they are, by name; 0 is there.
+        method: how it is played.
+    """
+
+    draw: Callable[[int, torch.Generator], Tensor]
+    off: Callable[[Tensor], Record]
+    method: Method
+
+
+def normal(n: int, generator: torch.Generator) -> Tensor:
+    """(n, 2) of the one Gaussian."""
+    return torch.randn(n, 2, generator=generator) @ torch.tensor([[1.0, 0.6], [0.0, 0.4]]) + torch.tensor([0.5, -0.3])
+
+
+def off_normal(points: Tensor) -> Record:
+    real = normal(200_000, torch.Generator().manual_seed(1))
+    return {"frechet": round(frechet_distance(real.numpy(), points.numpy()) / real.var(0).sum().item(), 5)}
+
+
+def off_mixture(kind: str, points: Tensor) -> Record:
+    mixture = {"ring": ring, "grid": grid}[kind]()
+    counted = mixture.count(points, mixture.draw(SAMPLES, torch.Generator().manual_seed(1)))
+    assert counted.quality is not None
+    modes = len(mixture.means)
+    # Of a Gaussian in the plane, this part lies within three deviations.
+    return {"missed": modes - counted.modes, "stray": round(max(0.0, 0.9889 - counted.quality), 4), "kl": counted.kl}
+
+
+def slower(method: Method) -> Method:
+    rates = {name: value / 50 for name, value in method.settings.items() if name.endswith(".lr")}
+    return replace(method, settings=method.settings | rates)
+
+
+def cases() -> dict[str, Case]:
+    draws = {"ring": ring().draw, "grid": grid().draw, "gaussian": normal}
+    off = {"ring": partial(off_mixture, "ring"), "grid": partial(off_mixture, "grid"), "gaussian": off_normal}
+    found = {}
+    for kind, draw in draws.items():
+        kimg = 1_000.0 if kind == "gaussian" else 2_000.0
+        well = replace(METHODS["r3gan"], kimg=kimg)
+        for name, method in (
+            ("r3gan", well),
+            ("slow", slower(well)),
+            ("collapsing", replace(METHODS["gan"], kimg=kimg)),
+        ):
+            found[f"{kind}-{name}"] = Case(draw, off[kind], method)
+    return found
+
+
+@dataclass
+class Table:
+    """A game being played (see `gansmith.watch.rehearsal.Playing`)."""
+
+    game: Game
+    clock: Clock
+    runtime: Runtime = CPU
+
+
+def looked(table: Table, gauge: Gauge, train: Tensor, held: Tensor) -> Signals:
+    """As `gansmith.watch.live.Observatory` looks at a run."""
+    said = []
+    for rows in (train, held):
+        found = Rehearsal()
+        for batch in rows[:256].split(64):
+            rehearse(table, Batch(batch), found)
+        said.append(found)
+    (name,) = said[0].said
+    with torch.no_grad():
+        latents = table.game.sampler.latents(FAKES, torch.Generator().manual_seed(0))
+        fakes = table.game.sampler.images(table.game.nets, latents, table.clock, Request())
+    outputs = Outputs(said[0].outputs(name, 0), said[1].outputs(name, 0), said[1].outputs(name, 1))
+    losses = {f"{player}_loss": sum(values) / len(values) for player, values in said[0].losses.items()}
+    gradient = {} if said[0].gradient is None else {"g_gradient": said[0].gradient}
+    figures = losses | gradient | {"finite": 1.0}
+    return gauge.look(Seen(table.clock.step, table.clock.images, fakes, fakes[:FIXED], (outputs,), figures))
+
+
+def play(case: Case, seed: int) -> Record:
+    """Plays to the end; what was found at each look, and where it would have stopped."""
+    began, config = time.process_time(), None
+    torch.manual_seed(seed)
+    data = case.draw(POINTS + HELD, torch.Generator().manual_seed(seed))
+    train, held = data[:POINTS], data[POINTS:]
+    config = config_of(case.method, seed, train)
+    game = two_player(
+        config,
+        PointGenerator(False, WIDTH),
+        PointDiscriminator(1, WIDTH, False),
+        Rules((LATENT,), judge=packed(1), at_once=1),
+        {"train": 1.0},
+    )
+    optims = {name: Optim(player, game.nets) for name, player in game.players.items()}
+    plan = Plan.of(config.train.images, [1.0])
+    table, gauge = Table(game, plan.at(0, 0)), Gauge(train, held)
+    ema = Ema(game.nets, game.averaged, config.ema)
+    looks: list[Signals] = []
+    stopped: Record | None = None
+    course = []
+    every, gap_seconds = config.train.images // LOOKS // BATCH, 0.0
+    while not table.clock.finished:
+        clock = table.clock
+        seed_step(seed, clock.step)
+        stats = play_step(game, optims, lambda: Batch(train[torch.randint(POINTS, (BATCH,))]), clock, CPU)
+        table.clock = plan.at(clock.step + 1, clock.images + BATCH)
+        for control in (ema, *game.controls.values()):
+            control.after_step(game.nets, table.clock, stats)
+        if table.clock.step % every:
+            continue
+        with own_randomness(seed):
+            looks.append(looked(table, gauge, train, held))
+        looks[-1]["quality"] = gauge.distance(sampled(table, ema, FAKES))
+        row = case.off(sampled(table, ema))
+        if is_quiet(looks):
+            since = time.process_time()
+            gap = duality_gap(
+                table,
+                lambda position: Batch(train[torch.randint(POINTS, (BATCH,))]),
+                lambda position: Batch(held[position : position + 128]),
+                seed,
+            )
+            gap_seconds += time.process_time() - since
+            looks[-1] |= {} if gap is None else {"duality_gap": gap}
+        course.append(
+            {"images": table.clock.images, **row, "gap": looks[-1].get("duality_gap"), "says": standing(looks)}
+        )
+        why = settled(looks)
+        if why and stopped is None:
+            stopped = {"images": table.clock.images, "why": why, "off": row}
+    return {
+        "seed": seed,
+        "images": table.clock.images,
+        "stopped": stopped,
+        "end": case.off(sampled(table, ema)),
+        "seconds": round(time.process_time() - began, 1),
+        "seconds_for_gaps": round(gap_seconds, 1),
+        "course": course,
+    }
+
+
+@torch.inference_mode()
+def sampled(table: Table, ema: Ema, n: int = SAMPLES) -> Tensor:
+    latents = table.game.sampler.latents(n, torch.Generator().manual_seed(7))
+    return table.game.sampler.images({**table.game.nets, **ema.nets}, latents, table.clock, Request())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="cases, with commas")
+    parser.add_argument("--seeds", type=int, default=3)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    results = Results(FILE, "python benchmarks/equilibrium.py")
+    for name, case in cases().items():
+        for seed in range(asked.seeds):
+            if (asked.only and name not in asked.only.split(",")) or f"{name}-{seed}" in results.records:
+                continue
+            found = play(case, seed)
+            results.put(f"{name}-{seed}", found)
+            say(f"{name} {seed}: {found['stopped']}; at the end {found['end']}, {found['seconds']} s")
+
+
+if __name__ == "__main__":
+    main()
