@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -22,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from common import RESULTS, WORK, about, keep_by_hand, markdown, when
 from gansmith.watch.course import FIRST_WORD, Course
-from gansmith.watch.illnesses import ILLNESSES
+from gansmith.watch.illnesses import ILLNESSES, Cure
 from gansmith.watch.verdicts import LIKELY, probability, signs_of
 from illness import Setup, data_named, is_reported, real_view
 
@@ -81,7 +82,7 @@ class Past:
     @cached_property
     def quarter(self) -> list[Record]:
         last = self.truths[-1]["step"]
-        return [truth for truth in self.truths if truth["step"] > 0.75 * last]
+        return [truth for truth in self.truths if truth["step"] > 0.75 * last] or self.truths[-1:]
 
     def last(self, name: str) -> float:
         return median(float(np.nan_to_num(truth[name], nan=1e9, posinf=1e9)) for truth in self.quarter)
@@ -185,7 +186,8 @@ class Truth:
 def level(run: Past, series: list[dict[str, float]], name: str, i: int) -> float:
     """Of an illness up to a truth: the median of the last quarter of the steps until then."""
     now = run.truths[i]["step"]
-    return median(one[name] for one, t in zip(series, run.truths, strict=True) if 0.75 * now < t["step"] <= now)
+    values = [one[name] for one, t in zip(series, run.truths, strict=True) if 0.75 * now < t["step"] <= now]
+    return median(values or [series[i][name]])
 
 
 def truth_of(run: Past, twin: Twin) -> Truth:
@@ -225,10 +227,14 @@ def load() -> list[Past]:
     return [run for run in runs if "faults" in run.record]
 
 
+def twins_of(runs: list[Past]) -> dict[str, Twin]:
+    """Of every base, what its runs that nothing was done to came to."""
+    bases = {run.base for run in runs}
+    return {base: Twin.of([r for r in runs if r.base == base and r.fault == "well-none"]) for base in bases}
+
+
 def truths_of(runs: list[Past]) -> dict[str, Truth]:
-    twins = {}
-    for base in {run.base for run in runs}:
-        twins[base] = Twin.of([run for run in runs if run.base == base and run.fault == "well-none"])
+    twins = twins_of(runs)
     return {run.path.stem: truth_of(run, twins[run.base]) for run in runs}
 
 
@@ -461,6 +467,110 @@ def trivial(fitting: list[Past], reported: list[Past], found: dict[str, Truth]) 
     return {"threshold": round(best, 4), "found_ill": share(hits, ill), "false_alarms": share(alarms, well)}
 
 
+# ---- treatment
+
+BEYOND_SETTINGS = ("bottleneck", "deaf", "duplicates", "few", "shuffled")
+"""Faults that no setting of a game undoes: of the loop's own code, or of the data."""
+
+
+@dataclass(frozen=True)
+class Treated:
+    """A run, and the same with a treatment.
+
+    Attributes:
+        before, after: what is true of either.
+        acts: what was done, as JSON; the last one of a run that did not give up helped, if any did.
+    """
+
+    run: Past
+    before: Truth
+    after: Truth
+    acts: list[Record]
+    gave_up: bool
+
+    @property
+    def is_ill(self) -> bool:
+        return any(self.before.has.values())
+
+    @property
+    def left(self) -> list[str]:
+        """The illnesses that it has at its end."""
+        return [name for name, has in self.after.has.items() if has]
+
+    @property
+    def recovered(self) -> bool:
+        return not self.left
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is even near to an illness, and its samples are good."""
+        return not any(value is not False for value in self.after.has.values()) and self.after.worse <= GOOD
+
+    @property
+    def can_be_set_right(self) -> bool:
+        return self.run.fault not in BEYOND_SETTINGS
+
+
+def treated_runs(runs: list[Past], found: dict[str, Truth]) -> list[Treated]:
+    """Those of the runs that were played again with a treatment."""
+    twins = twins_of(load())
+    again = []
+    for run in runs:
+        path = FOLDER / "treated" / run.path.name
+        if path.exists():
+            record = json.loads(path.read_text())
+            after = truth_of(Past(path, record), twins[run.base])
+            again.append(Treated(run, found[run.path.stem], after, record["acts"], record["gave_up"]))
+    return again
+
+
+def treatment(again: list[Treated]) -> Record:
+    """What came of it."""
+    ill, well = [one for one in again if one.is_ill], [one for one in again if one.before.healthy]
+    right = [one for one in ill if one.can_be_set_right]
+    worse = [one.after.worse - one.before.worse for one in well]
+    return {
+        "ill": len(ill),
+        "recovered": share(sum(one.recovered for one in ill), len(ill)),
+        "good": share(sum(one.is_good for one in ill), len(ill)),
+        "recovered_of_what_settings_undo": share(sum(one.recovered for one in right), len(right)),
+        "gave_up": share(sum(one.gave_up for one in ill), len(ill)),
+        "by_fault": {
+            fault: share(sum(one.recovered for one in ill if one.run.fault == fault), count)
+            for fault, count in sorted(Counter(one.run.fault for one in ill).items())
+        },
+        "not_recovered": {
+            one.run.path.stem: [name for name, has in one.after.has.items() if has]
+            for one in right
+            if not one.recovered
+        },
+        "healthy": len(well),
+        "healthy_treated": [one.run.path.stem for one in well if one.acts],
+        "healthy_made_ill": share(sum(not one.recovered for one in well), len(well)),
+        "healthy_worse_by": interval_of(worse) if worse else {},
+        "cures": cures(ill),
+    }
+
+
+def interval_of(values: list[float]) -> Record:
+    """Their mean, with a bootstrap interval of 95 %."""
+    rows = np.random.default_rng(0).choice(values, (5000, len(values))).mean(1)
+    low, high = np.quantile(rows, (0.025, 0.975))
+    return {"mean": round(float(np.mean(values)), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def cures(ill: list[Treated]) -> dict[str, dict[str, Record]]:
+    """How often each helped: the game was sound after it, or came to its end without an illness. By illness."""
+    tried: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for one in ill:
+        for act in one.acts:
+            helped = one.recovered and not one.gave_up if act["helped"] is None else act["helped"]
+            tried[act["illness"]][act["cure"]].append(helped)
+    return {
+        name: {cure: share(sum(helped), len(helped)) for cure, helped in of_it.items()} for name, of_it in tried.items()
+    }
+
+
 # ---- the page
 
 EXAMPLES = {
@@ -545,7 +655,8 @@ def page(record: Record, runs: dict[str, Past], found: dict[str, Truth]) -> str:
         how_likely(record["calibration"]),
         "\nWhat runs that have an illness (rows) were said to have at their end (a run may have several):\n",
         what_for_what(one["confusion"]),
-        *(section(name, runs, found) for name in ILLNESSES),
+        how_it_is_treated(record["treatment"]),
+        *(section(name, runs, found, record["treatment"]["cures"].get(name, {})) for name in ILLNESSES),
         "\n## In other people's scripts\n\n<!-- by hand: scripts -->\n<!-- end -->\n",
     ]
     return keep_by_hand(DOC, "\n".join(parts))
@@ -579,12 +690,35 @@ def what_for_what(table: dict[str, dict[str, int]]) -> str:
     return markdown(["", *(name.replace("_", " ") for name in said)], rows)
 
 
-def section(name: str, runs: dict[str, Past], found: dict[str, Truth]) -> str:
+def how_it_is_treated(record: Record) -> str:
+    """What `--on-illness treat` came to."""
+    rows = [[fault, told_share(of_it)] for fault, of_it in record["by_fault"].items()]
+    rows.append(["**any**", told_share(record["recovered"])])
+    rows.append(
+        ["any but the last five named above", told_share(record["recovered_of_those_that_settings_can_set_right"])]
+    )
+    worse = record["healthy_worse_by"]
+    return TREATMENT.format(
+        ill=record["ill"],
+        table=markdown(["what was done to the run", "well again"], rows),
+        good=told_share(record["good"]),
+        gave_up=told_share(record["gave_up"]),
+        healthy=record["healthy"],
+        touched=len(record["healthy_treated"]),
+        made_ill=told_share(record["healthy_made_ill"]),
+        worse="–" if not worse else f"{worse['mean']:.3f} [{worse['low']:.3f}, {worse['high']:.3f}]",
+    )
+
+
+def section(name: str, runs: dict[str, Past], found: dict[str, Truth], helped: dict[str, Record]) -> str:
     """On one illness."""
     illness, weight, stem = ILLNESSES[name], json.loads(WEIGHTS.read_text())[name], picture(name, runs, found)
     formula = " + ".join(f"{value:g} {sign}" for sign, value in weight.items() if sign != "bias" and value)
     signs = "\n".join(f"- `{sign}`: {described(one)}" for sign, one in illness.signs.items() if weight[sign])
-    cures = "\n".join(f"{i}. {cure.paste()}" for i, cure in enumerate(illness.cures, 1))
+    cures = markdown(
+        ["what to try, the mildest first", "settings", "helped, of times tried"],
+        [[cure.words, settings_of(cure), told_share(helped.get(cure.words, {}))] for cure in illness.cures],
+    )
     parts = [
         f"\n## {name.replace('_', ' ').capitalize()}\n",
         f"What it is: {illness.what}.\n",
@@ -593,9 +727,13 @@ def section(name: str, runs: dict[str, Past], found: dict[str, Truth]) -> str:
         f"How it is told: probability = σ({weight['bias']:g} + {formula}), each of the last looks' medians:\n",
         f"{signs}\n",
         f"Source: {illness.source or 'none'}.\n",
-        f"What to try, the mildest first (how much each does is not measured yet):\n\n{cures}\n",
+        f"{cures}\n",
     ]
     return "\n".join(parts)
+
+
+def settings_of(cure: Cure) -> str:
+    return cure.paste().removeprefix(cure.words).removeprefix(": ") or "–"
 
 
 def described(sign: Any) -> str:
@@ -624,6 +762,22 @@ illnesses at the end, none in the last six tenths of the run, and good samples. 
 verdict; below 0, the verdict came first. Intervals are Wilson's, 95 %. The last line is the trivial detector, its
 threshold chosen on the other half.
 """
+TREATMENT = """
+## What treatment does
+
+`python benchmarks/illness.py --treat reported` played the runs of that half again as `gansmith train --on-illness
+treat` does: at a verdict that lasts two looks, back to where the game was last sound (no illness half as likely as a
+verdict), and on with the next cure; one after which it was not sound again is taken back; after ten it gives up. Of
+{ill} ill runs, which without a treatment are all ill at their end, these have no illness then:
+
+{table}
+
+`bottleneck` (three latents), `deaf` (a generator that is given zeros), `duplicates`, `few` (64 images or 32) and
+`shuffled` (labels) are wrong in the loop or in the data, and no setting undoes them. Nothing is even near to an illness
+and the samples are good in {good}; the treatment gave up in {gave_up}. Of {healthy} healthy runs it touched {touched};
+ill with it are {made_ill}; their samples are worse by {worse} of what counts as bad (paired, bootstrap). *Helped*, in
+what follows: the game was sound after it, or came to its end without an illness; cures are tried after milder ones.
+"""
 DOC = Path(__file__).parent.parent / "docs" / "illnesses.md"
 PICTURES = DOC.parent / "pictures"
 
@@ -646,6 +800,7 @@ def main() -> None:
         "reported": figures(reported, found),
         "fitted": figures(fitting, found),
         "trivial": trivial(fitting, reported, found),
+        "treatment": treatment(treated_runs(reported, found)),
         "calibration": calibration(reported, found),
     }
     (RESULTS / "illness.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -676,6 +831,7 @@ def brief(record: Record) -> None:
         print("   missed", {name: rows for name, rows in one["missed"].items() if rows})
         print("   alarmed", one["alarmed"])
     print(record["trivial"], record["cpu_seconds"])
+    print({name: value for name, value in record["treatment"].items() if name != "cures"})
 
 
 if __name__ == "__main__":

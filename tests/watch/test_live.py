@@ -23,12 +23,12 @@ from gansmith.recipes import FAMILIES
 from gansmith.training import loop
 from gansmith.training.checkpoint import flatten
 from gansmith.training.session import Session
-from gansmith.watch import attend
+from gansmith.watch import attend, equilibrium
 from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER, setting
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
 from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_sound, judged, next_cure
-from gansmith.watch.verdicts import Verdict
+from gansmith.watch.verdicts import Verdict, lasting
 
 
 def played(session: Session, steps: int, eyes: Observatory | None) -> dict[str, Tensor]:
@@ -70,6 +70,14 @@ def test_what_a_look_sees(tiny_session: Callable[..., Session]) -> None:
         session.step(plan)
         found = eyes.look(session)
     assert {"diversity", "missed", "distance", "ranks", "gap", "g_gradient", "G_loss", "D_loss", "shift"} <= set(found)
+    assert (found["g_growth"], found["d_growth"]) == pytest.approx((1, 1), abs=0.05)
+    with torch.no_grad():
+        for p in session.game.nets["D"].parameters():
+            p.mul_(3)
+    assert eyes.look(session)["d_growth"] == pytest.approx(3, rel=0.05)
+    with torch.no_grad():
+        for p in session.game.nets["D"].parameters():
+            p.div_(3)
     again = Observatory(Dataset("tiny", "0", session.spec, split, split))
     again.load_state_dict(eyes.state_dict())
     session.step(plan)
@@ -107,7 +115,7 @@ def ailing(monkeypatch: pytest.MonkeyPatch, name: str, ill: Callable[[Session], 
     def verdicts(looks: list[Signals], broken: str = "") -> list[Verdict]:
         if not ill(sessions[-1]):
             return []
-        return [Verdict(name, 0.9, "severe", "as this test wants it", ILLNESSES[name].cures, int(looks[-1]["images"]))]
+        return [Verdict(name, 0.9, "severe", "as this test wants it", ILLNESSES[name].cures, 0)]
 
     monkeypatch.setattr(Observatory, "look", looked)
     monkeypatch.setattr(attend, "verdicts", verdicts)
@@ -321,8 +329,13 @@ def test_what_is_measured_of_an_equilibrium(
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_a_duality_gap_leaves_no_trace(family: str, tiny_session: Callable[..., Session]) -> None:
+def test_a_duality_gap_leaves_no_trace(
+    family: str, tiny_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
     channels = 3 if family in ("cyclegan", "pix2pix", "srgan") else 1
+    monkeypatch.setattr(equilibrium, "OF_JUDGES", equilibrium.Pace(1e-3, 3))
+    monkeypatch.setattr(equilibrium, "OF_MAKERS", equilibrium.Pace(1e-3, 3))
+    monkeypatch.setattr(equilibrium, "JUDGED", 8)
     session = tiny_session(family, channels=channels)
     split, plan = session.feed.split, Plan.of(10**6, session.shares)
     session.clock = plan.at(0, plan.starts[-1])
@@ -334,3 +347,8 @@ def test_a_duality_gap_leaves_no_trace(family: str, tiny_session: Callable[..., 
     after = flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
     for name, one in before.items():
         assert torch.equal(one, after[name]), name
+
+
+def test_what_is_said_once_is_no_alarm() -> None:
+    found = [Verdict("stalled", 0.9, "severe", "", (), since) for since in (100, 200)]
+    assert [one.since_images for one in lasting(found, 200)] == [100]

@@ -50,7 +50,7 @@ CERTAIN = 4.0
 CHANCE, SMALL, IN_A_ROW = 0.7, 0.15, 3
 """A game has settled where D ranks fewer pairs rightly than this, and where the gap has been smaller than that in so
 many looks, one after the other; where nothing ails it; and where its quality is level:"""
-LEVEL, NOISE = 0.25, 0.005
+LEVEL, NOISE = 0.1, 0.005
 """it would change by less than this part of it in as many images again, or by less than 512 samples can tell."""
 
 

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.game import Game
 from gansmith.data import Dataset, Split
 from gansmith.data.split import evenly
+from gansmith.recipes import build
 from gansmith.training.feed import Feed
-from gansmith.training.runtime import mixed_seed, own_randomness
+from gansmith.training.runtime import BUILD, mixed_seed, own_randomness
 from gansmith.training.session import Session
 from gansmith.watch.equilibrium import duality_gap
 from gansmith.watch.look import FAKES, FIXED, KNOWN, Gauge, Outputs, Seen
-from gansmith.watch.rehearsal import Rehearsal, rehearse, unmoved
+from gansmith.watch.rehearsal import Rehearsal, makers_of, rehearse, unmoved
 from gansmith.watch.signals import Signals
 from gansmith.watch.space import sized
 
@@ -37,6 +39,7 @@ class Observatory:
         real, held = (tensor(part[evenly(len(part), 4 * KNOWN)]) for part in dataset.pictures)
         self.dataset = dataset
         self.gauge = Gauge(real, held if len(held) > FIXED else None)
+        self.born: dict[str, float] = {}
 
     def look(self, session: Session) -> Signals:
         """What the game shows now. It goes on as if nobody had looked."""
@@ -51,6 +54,9 @@ class Observatory:
             for name in known.said
         )
         figures = {f"{name}_loss": sum(values) / len(values) for name, values in known.losses.items()}
+        sizes = norms(session.game)
+        self.born = self.born or born(session)
+        figures |= {f"{name}_growth": size / self.born[name] for name, size in sizes.items() if self.born[name]}
         figures["finite"] = float(all(math.isfinite(value) for value in figures.values()))
         if known.gradient is not None:
             figures["g_gradient"] = known.gradient
@@ -96,6 +102,23 @@ def samples(session: Session, dataset: Dataset, seed: int) -> Tensor:
     parts = session.requests(FAKES, seed, request, session.config.train.batch)
     made = [session.finished(make(session.game.nets, latents, session.clock, asked)) for latents, asked in parts]
     return tensor(torch.cat(made).numpy())
+
+
+def norms(game: Game) -> dict[str, float]:
+    """Of all weights of the players that make images, `g`, and of the others, `d`."""
+    makers = makers_of(game)
+    players = {"g": makers, "d": game.players.keys() - makers}
+    nets = {side: {net for name in names for net in game.players[name].nets} for side, names in players.items()}
+    return {
+        side: sum(p.detach().float().square().sum().item() for net in owned for p in game.nets[net].parameters()) ** 0.5
+        for side, owned in nets.items()
+    }
+
+
+def born(session: Session) -> dict[str, float]:
+    """The same of the game as it began: it is built once more."""
+    with own_randomness(mixed_seed(session.config.train.seed, BUILD)):
+        return norms(build(session.config, session.spec))
 
 
 def held_feed(session: Session, split: Split) -> Feed:
