@@ -222,10 +222,10 @@ terminal, and as `settled` in `result.json`. A run that has not settled goes on 
 it was. It has settled where, in looks at its last stage (`train.looks`, 40 in a run),
 
 - D ranks fewer than {chance:.0%} of pairs of a held-out image and a fake rightly;
-- the duality gap (Grnarova 2019) is below {small:g} bits in {in_a_row} looks, one after the other: what a copy of D that
-  learns for {d_steps} steps would know of these fakes, less what D would know of those of a copy of G that learns for
-  {g_steps} steps against it. What D knows is 1 minus the cross-entropy, in bits, of telling held-out images from fakes by
-  its outputs;
+- the duality gap (Grnarova 2019) is below {small:g} bits in {in_a_row} looks, one after the other: what a copy of D
+  that learns for {d_steps} steps would know of these fakes, less what D would know of those of a copy of G that learns
+  for {g_steps} steps against it. What D knows is 1 minus the cross-entropy, in bits, of telling held-out images from
+  fakes by its outputs;
 - the averaged nets' samples would come no nearer to the real ones in as many images again: a line through their energy
   distance by the logarithm of images, over the last half of these, changes by less than {level:.0%} of it, or by less
   than {noise:g} of the real samples' mean distance, at either end of its interval;
