@@ -84,7 +84,7 @@ SETTINGS: Record = {"loss": "relativistic"}
 SETTINGS |= {f"optim.{player}.{name}": value for player in "gd" for name, value in (("beta1", 0.0), ("beta2", 0.99))}
 PENALTIES = {"gaussian": 0.05, "ring": 0.0025}
 """Weights of R1 and R2 for points of unit variance."""
-KIMG = {"gaussian": 400.0, "ring": 1_500.0}
+KIMG = {"gaussian": 400.0, "ring": 2_500.0}
 
 
 def settings(rate: float, penalty: float) -> Record:

@@ -694,9 +694,7 @@ def how_it_is_treated(record: Record) -> str:
     """What `--on-illness treat` came to."""
     rows = [[fault, told_share(of_it)] for fault, of_it in record["by_fault"].items()]
     rows.append(["**any**", told_share(record["recovered"])])
-    rows.append(
-        ["any but the last five named above", told_share(record["recovered_of_those_that_settings_can_set_right"])]
-    )
+    rows.append(["any that settings can undo", told_share(record["recovered_of_what_settings_undo"])])
     worse = record["healthy_worse_by"]
     return TREATMENT.format(
         ill=record["ill"],
