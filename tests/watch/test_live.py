@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 import gansmith
 from gansmith.apps import run as runs
+from gansmith.apps.configure import nested, resolve
 from gansmith.apps.diagnose import diagnose, save_report
 from gansmith.apps.treat import acts_of
 from gansmith.core.clock import Plan
@@ -24,10 +26,10 @@ from gansmith.training import loop
 from gansmith.training.checkpoint import flatten
 from gansmith.training.session import Session
 from gansmith.watch import attend, equilibrium
-from gansmith.watch.illnesses import EVEN, ILLNESSES, NO_SLOWER_D, SLOWER, setting
+from gansmith.watch.illnesses import EVEN, ILLNESSES, SLOWER, TUNED, setting
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_sound, judged, next_cure
+from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_getting_better, is_sound, judged, next_cure
 from gansmith.watch.verdicts import Verdict, lasting
 
 
@@ -119,6 +121,7 @@ def ailing(monkeypatch: pytest.MonkeyPatch, name: str, ill: Callable[[Session], 
 
     monkeypatch.setattr(Observatory, "look", looked)
     monkeypatch.setattr(attend, "verdicts", verdicts)
+    monkeypatch.setattr(attend, "is_getting_better", lambda looks: False)
     monkeypatch.setattr("gansmith.apps.treat.verdicts", verdicts)
 
 
@@ -251,7 +254,7 @@ def test_causes_come_first() -> None:
 def test_a_cure_that_changes_nothing_is_passed_over() -> None:
     choice = next_cure([verdict("weak_discriminator")], [act(EVEN.words)], lambda cure: {"some": 1})
     assert choice is not None
-    assert choice.cure == NO_SLOWER_D
+    assert choice.cure == TUNED
 
 
 def test_a_cure_is_tried_as_often_as_it_may() -> None:
@@ -263,6 +266,15 @@ def test_a_cure_is_tried_as_often_as_it_may() -> None:
     assert next_cure([verdict("oscillation")], [act(SLOWER.words)] * SLOWER.times, only_slower) is None
     assert SLOWER.repeated(2).settings({"optim.g.lr": 1.6}.get) == {"optim.g.lr": 0.1}
     assert next_cure([verdict("oscillation")], [act("other")] * MOST_ACTS, lambda cure: {"some": 1}) is None
+
+
+def test_a_cure_may_be_the_family_s_own_settings() -> None:
+    config = resolve("dcgan", [("", nested({"optim.d.lr": 1e-6}))])
+    own = resolve("dcgan", []).optimisers["d"].lr
+    assert TUNED.settings(partial(setting, config)) == {"optim.d.lr": own}
+    assert f"--set optim.d.lr={own}" in TUNED.paste(config)
+    assert TUNED.settings(partial(setting, resolve("dcgan", []))) == {}
+    assert TUNED.settings({"optim.d.lr": 1e-6}.get) == {}, "another loop has no family"
 
 
 def test_illnesses_take_turns() -> None:
@@ -297,6 +309,18 @@ def test_a_moment_is_sound_where_nothing_is_likely(monkeypatch: pytest.MonkeyPat
     assert not is_sound(looks[:15]), "too early to say"
     monkeypatch.setattr("gansmith.watch.treatment.probability", lambda illness, course: 0.3)
     assert not is_sound(looks)
+
+
+def test_what_gets_better_is_left_alone() -> None:
+    looks = [{"step": float(i), "images": 10.0 * i, "distance": 1.0 if i < 30 else 0.5} for i in range(1, 41)]
+    assert is_getting_better(looks)
+    assert not is_getting_better([look | {"distance": 1.0} for look in looks])
+    assert not is_getting_better([{"step": 1.0, "images": 10.0}])
+
+
+def test_nobody_acts_early(train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    ailing(monkeypatch, "oscillation", lambda session: session.clock.progress < 0.39)
+    assert train(on_illness="stop").dir.read("status.json")["state"] == "finished"
 
 
 # ---- equilibrium

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from gansmith.core.clock import Clock
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.core.spec import Spec
@@ -22,7 +23,7 @@ from gansmith.watch.illnesses import possible
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import is_due, is_sound
+from gansmith.watch.treatment import EARLIEST, is_due, is_getting_better, is_sound
 from gansmith.watch.verdicts import Verdict, in_words, lasting, sick, verdicts
 
 OnIllness = Literal["warn", "stop", "treat"]
@@ -88,10 +89,14 @@ class Attendant:
             "illnesses": [to_json(verdict, session.config, session.spec) for verdict in (*ails, *self.data)],
         }
         words = in_words([*ails, *self.data])
-        lasts = lasting(ails, session.clock.images) and is_due(self.signals, self.since)
-        alarm = self.orders.on_illness != "warn" and lasts
+        alarm = self.orders.on_illness != "warn" and self.must_act(ails, session.clock)
         keep = self.orders.on_illness == "treat" and not ails and is_sound(self.signals)
         return Finding(row, words, words if alarm else "", keep, settled(self.signals))
+
+    def must_act(self, ails: Sequence[Verdict], clock: Clock) -> bool:
+        """Whether something is to be done about it now."""
+        is_time = clock.progress >= EARLIEST and is_due(self.signals, self.since)
+        return is_time and bool(lasting(ails, clock.images)) and not is_getting_better(self.signals)
 
     def measure_rest(self, session: Session) -> None:
         """Adds to the look what tells whether the last stage's game has settled: `quality`, and, where it may have,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -117,7 +118,9 @@ class Doctor:
         """What ails the game, the likeliest first; nothing before sixteen looks, but for sick data and what is
         not finite."""
         self.broken = self.broken or self._where()  # a loop may have ended at once
-        return verdicts(self.looks, self.broken) + self.data
+        found = verdicts(self.looks, self.broken) + self.data
+        # A loop of anybody's has no family whose settings could be its own.
+        return [replace(one, cures=tuple(cure for cure in one.cures if not cure.same)) for one in found]
 
     def unjudged(self) -> list[str]:
         """Names of the illnesses that cannot be judged, for want of what tells them."""

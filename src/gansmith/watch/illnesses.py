@@ -28,6 +28,7 @@ class Cure:
         words: what it is.
         scale: settings to multiply, by dotted name.
         put: settings to give a value.
+        same: settings that are to be as another.
         at_least, at_most: settings that are to be no smaller, or no larger, than another.
         times: how often it may be tried.
     """
@@ -35,6 +36,7 @@ class Cure:
     words: str
     scale: Mapping[str, float] = field(default_factory=dict)
     put: Mapping[str, Any] = field(default_factory=dict)
+    same: Mapping[str, str] = field(default_factory=dict)
     at_least: Mapping[str, str] = field(default_factory=dict)
     at_most: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
@@ -42,7 +44,7 @@ class Cure:
     @property
     def is_advice(self) -> bool:
         """Whether there is no setting for it."""
-        return not (self.scale or self.put or self.at_least or self.at_most)
+        return not (self.scale or self.put or self.same or self.at_least or self.at_most)
 
     def repeated(self, times: int) -> Cure:
         """As strong as so many of it, one after the other."""
@@ -52,10 +54,11 @@ class Cure:
         """What to set, by dotted name; nothing where it would change nothing.
 
         Args:
-            value: of a setting; None where there is none of that name.
+            value: of a setting; None where there is none of that name. After ``default.`` it is the family's own.
         """
         found = {name: rounded(value(name) * factor) for name, factor in self.scale.items() if value(name)}
         found |= {name: new for name, new in self.put.items() if value(name) not in (None, new)}
+        found |= {name: value(other) for name, other in self.same.items() if value(other) not in (None, value(name))}
         for bounds, better in ((self.at_least, max), (self.at_most, min)):
             for name, other in bounds.items():
                 if value(name) and value(other) and better(value(name), value(other)) != value(name):
@@ -69,6 +72,7 @@ class Cure:
             return self.words + "".join(f" --set {name}={value}" for name, value in asked.items())
         parts = [f"{name} x {factor:g}" for name, factor in self.scale.items()]
         parts += [f"{name}={value}" for name, value in self.put.items()]
+        parts += [f"{name} as {other}" for name, other in self.same.items()]
         parts += [f"{name} at least {other}" for name, other in self.at_least.items()]
         parts += [f"{name} at most {other}" for name, other in self.at_most.items()]
         return self.words + (": " + ", ".join(parts) if parts else "")
@@ -108,9 +112,10 @@ def possible(cure: Cure, config: Config, spec: Spec) -> bool:
 
 
 def setting(config: Config, name: str) -> Any:
-    """The value of a dotted name; None where the family has no such setting."""
-    value: Any = config
-    for part in name.split("."):
+    """The value of a dotted name, the family's own after ``default.``; None where the family has no such setting."""
+    own = name.removeprefix(DEFAULT)
+    value: Any = config if own == name else type(config)(family=config.family).settled()
+    for part in own.split("."):
         value = getattr(value, part, None)
     return value
 
@@ -177,6 +182,11 @@ def said(text: str, **values: float | None) -> str:
     return ";".join(parts).strip().format(**known)
 
 
+DEFAULT = "default."
+TUNED = Cure(
+    "learning rates and momentum as the family was tuned",
+    same={name: DEFAULT + name for name in (f"optim.{player}.{what}" for player in "gd" for what in ("lr", "beta1"))},
+)
 EVEN = Cure("as many updates of the discriminator as of the generator", put={"n_generator": 1})
 MORE_D = Cure("more updates of the discriminator", put={"n_critic": 3})
 NO_SLOWER_D = Cure("let the discriminator learn as fast as the generator", at_least={"optim.d.lr": "optim.g.lr"})
@@ -222,7 +232,7 @@ ILLNESSES = {
                 diversity=c.value("diversity"),
                 crowding=c.value("crowding"),
             ),
-            (EVEN, NO_SLOWER_D, R1, RELATIVISTIC, MORE_R1, PACKED),
+            (TUNED, EVEN, NO_SLOWER_D, R1, RELATIVISTIC, MORE_R1, PACKED),
             "bins: NDB, Richardson & Weiss 2018, sec. 2; diversity: Salimans 2016, sec. 3.2",
         ),
         Illness(
@@ -243,7 +253,7 @@ ILLNESSES = {
                 ranks=c.value("ranks"),
                 distance=c.value("distance"),
             ),
-            (NONSATURATING, NO_FASTER_D, R1, NOISE),
+            (NONSATURATING, TUNED, NO_FASTER_D, R1, NOISE),
             "Arjovsky & Bottou 2017, theorem 2.4",
         ),
         Illness(
@@ -263,7 +273,7 @@ ILLNESSES = {
                 gap=c.value("gap"),
                 distance=c.value("distance"),
             ),
-            (NO_FASTER_D, NO_SLOWER_G, SLOWER_D, R1, NOISE, RELATIVISTIC),
+            (TUNED, NO_FASTER_D, NO_SLOWER_G, SLOWER_D, R1, NOISE, RELATIVISTIC),
             "the share of pairs ranked rightly is the area under the ROC curve",
         ),
         Illness(
@@ -278,7 +288,7 @@ ILLNESSES = {
                 ranks=c.value("ranks"),
                 distance=c.value("distance"),
             ),
-            (EVEN, NO_SLOWER_D, FASTER_D, MORE_D),
+            (EVEN, TUNED, NO_SLOWER_D, FASTER_D, MORE_D),
             "the share of pairs ranked rightly is the area under the ROC curve",
         ),
         Illness(
@@ -299,7 +309,7 @@ ILLNESSES = {
                 shift=c.value("shift"),
                 drift=c.value("drift"),
             ),
-            (EVEN, CALMER, R1, SLOWER),
+            (EVEN, TUNED, CALMER, R1, SLOWER),
             "Mescheder 2018, sec. 2; energy distance: Székely & Rizzo 2013",
         ),
         Illness(
@@ -315,7 +325,7 @@ ILLNESSES = {
                 loss=c.largest_loss(),
                 grown=None if c.growing() is None else 10 ** (c.growing() or 0),
             ),
-            (FINITE, MUCH_SLOWER, CLIPPED, R1),
+            (FINITE, TUNED, MUCH_SLOWER, CLIPPED, R1),
             "",
         ),
         Illness(
@@ -359,7 +369,7 @@ ILLNESSES = {
                 distance=c.value("distance"),
                 was=c.past("distance"),
             ),
-            (NO_SLOWER_G, FASTER_G, R1, RELATIVISTIC),
+            (TUNED, NO_SLOWER_G, FASTER_G, R1, RELATIVISTIC),
             "energy distance: Székely & Rizzo 2013",
         ),
     )

@@ -14,6 +14,9 @@ from gansmith.watch.verdicts import LIKELY, Verdict, probability
 
 MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
+EARLIEST, NEARER = 0.4, 0.7
+"""Part of a run before which nobody acts on a verdict, and by which the distance of fakes from reals has to fall within
+a quarter of the steps for a game to be left alone: a run that ends well is restless at first."""
 TURN = 2
 """Cures of one illness before those of the next."""
 CAUSES_FIRST = (
@@ -90,6 +93,12 @@ def is_due(looks: Sequence[Signals], since: int) -> bool:
         since: images that the game had seen when it went on with that cure; 0 where there was none.
     """
     return bool(looks) and Course(looks).now[0]["images"] > since
+
+
+def is_getting_better(looks: Sequence[Signals]) -> bool:
+    """Whether the samples have come so much nearer of late that the game is best left alone."""
+    stuck = Course(looks).stuck()
+    return stuck is not None and stuck < NEARER
 
 
 def judged(acts: Sequence[Act], back: int) -> list[Act]:
