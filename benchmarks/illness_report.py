@@ -766,7 +766,7 @@ TREATMENT = """
 `python benchmarks/illness.py --treat reported` played the runs of that half again as `gansmith train --on-illness
 treat` does: at a verdict that lasts two looks, back to where the game was last sound (no illness half as likely as a
 verdict), and on with the next cure; one after which it was not sound again is taken back; after ten it gives up.
-(The command also waits until two fifths of a run are over, and while samples come nearer: not so here.) Of
+(The command also waits until half the run is over, while samples come nearer, and for 80 %: not so here.) Of
 {ill} ill runs, which without a treatment are all ill at their end, these have no illness then:
 
 {table}

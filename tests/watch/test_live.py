@@ -319,7 +319,7 @@ def test_what_gets_better_is_left_alone() -> None:
 
 
 def test_nobody_acts_early(train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    ailing(monkeypatch, "oscillation", lambda session: session.clock.progress < 0.39)
+    ailing(monkeypatch, "oscillation", lambda session: session.clock.progress < 0.49)
     assert train(on_illness="stop").dir.read("status.json")["state"] == "finished"
 
 

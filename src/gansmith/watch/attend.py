@@ -23,7 +23,7 @@ from gansmith.watch.illnesses import possible
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import EARLIEST, is_due, is_getting_better, is_sound
+from gansmith.watch.treatment import EARLIEST, SURE, is_due, is_getting_better, is_sound
 from gansmith.watch.verdicts import Verdict, in_words, lasting, sick, verdicts
 
 OnIllness = Literal["warn", "stop", "treat"]
@@ -96,7 +96,8 @@ class Attendant:
     def must_act(self, ails: Sequence[Verdict], clock: Clock) -> bool:
         """Whether something is to be done about it now."""
         is_time = clock.progress >= EARLIEST and is_due(self.signals, self.since)
-        return is_time and bool(lasting(ails, clock.images)) and not is_getting_better(self.signals)
+        likely = [verdict for verdict in lasting(ails, clock.images) if verdict.probability >= SURE]
+        return is_time and bool(likely) and not is_getting_better(self.signals)
 
     def measure_rest(self, session: Session) -> None:
         """Adds to the look what tells whether the last stage's game has settled: `quality`, and, where it may have,

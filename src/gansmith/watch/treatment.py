@@ -14,9 +14,9 @@ from gansmith.watch.verdicts import LIKELY, Verdict, probability
 
 MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
-EARLIEST, NEARER = 0.4, 0.7
-"""Part of a run before which nobody acts on a verdict, and by which the distance of fakes from reals has to fall within
-a quarter of the steps for a game to be left alone: a run that ends well is restless at first."""
+EARLIEST, SURE, NEARER = 0.5, 0.8, 0.7
+"""Part of a run before which nobody acts on a verdict; how likely it has to be; and by which the distance of fakes from
+reals has to fall within a quarter of the steps for a game to be left alone: a run that ends well is restless at first."""
 TURN = 2
 """Cures of one illness before those of the next."""
 CAUSES_FIRST = (
