@@ -16,7 +16,7 @@ MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
 EARLIEST, SURE, NEARER = 0.5, 0.8, 0.7
 """Part of a run before which nobody acts on a verdict; how likely it has to be; and by which the distance of fakes from
-reals has to fall within a quarter of the steps for a game to be left alone: a run that ends well is restless at first."""
+reals has to fall within a quarter of the steps for a game to be left alone: what ends well is restless at first."""
 TURN = 2
 """Cures of one illness before those of the next."""
 CAUSES_FIRST = (
