@@ -776,6 +776,7 @@ verdict), and on with the next cure; one after which it was not sound again is t
 and the samples are good in {good}; the treatment gave up in {gave_up}. Of {healthy} healthy runs it touched {touched};
 ill with it are {made_ill}; their samples are worse by {worse} of what counts as bad (paired, bootstrap). *Helped*, in
 what follows: the game was sound after it, or came to its end without an illness; cures are tried after milder ones.
+The family's own settings mean nothing in the suite's loops, which are of no family; – was not tried.
 """
 DOC = Path(__file__).parent.parent / "docs" / "illnesses.md"
 PICTURES = DOC.parent / "pictures"

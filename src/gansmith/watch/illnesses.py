@@ -72,7 +72,7 @@ class Cure:
             return self.words + "".join(f" --set {name}={value}" for name, value in asked.items())
         parts = [f"{name} x {factor:g}" for name, factor in self.scale.items()]
         parts += [f"{name}={value}" for name, value in self.put.items()]
-        parts += [f"{name} as {other}" for name, other in self.same.items()]
+        parts += [f"{name} as {other.replace(DEFAULT, 'the default of ')}" for name, other in self.same.items()]
         parts += [f"{name} at least {other}" for name, other in self.at_least.items()]
         parts += [f"{name} at most {other}" for name, other in self.at_most.items()]
         return self.words + (": " + ", ".join(parts) if parts else "")
