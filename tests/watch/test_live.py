@@ -366,8 +366,10 @@ def test_a_duality_gap_leaves_no_trace(
     session.step(plan)
     before = flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
     before = {name: value.clone() for name, value in before.items()}
-    gap = Observatory(Dataset("tiny", "0", session.spec, split, split)).duality_gap(session)
+    eyes = Observatory(Dataset("tiny", "0", session.spec, split, split))
+    gap = eyes.duality_gap(session)
     assert gap is None or gap >= 0
+    assert np.isfinite(eyes.quality(session))
     after = flatten({name: part for name, part in session.state().items() if name != "clock"})[0]
     for name, one in before.items():
         assert torch.equal(one, after[name]), name

@@ -109,10 +109,11 @@ def norms(game: Game) -> dict[str, float]:
     makers = makers_of(game)
     players = {"g": makers, "d": game.players.keys() - makers}
     nets = {side: {net for name in names for net in game.players[name].nets} for side, names in players.items()}
-    return {
-        side: sum(p.detach().float().square().sum().item() for net in owned for p in game.nets[net].parameters()) ** 0.5
+    weights = {
+        side: [p.detach().float().norm() for net in sorted(owned) for p in game.nets[net].parameters()]
         for side, owned in nets.items()
     }
+    return {side: torch.stack(sizes).norm().item() for side, sizes in weights.items() if sizes}
 
 
 def born(session: Session) -> dict[str, float]:
