@@ -19,7 +19,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -40,11 +40,11 @@ from gansmith.nets.augment import diff_augment
 from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.doctor import Doctor, weights
 from gansmith.watch.illnesses import FINITE, ILLNESSES, MEND, Cure
-from gansmith.watch.look import FAKES, KNOWN, Gauge, Outputs, Seen, evenly
+from gansmith.watch.look import KNOWN, Gauge, Outputs, Seen, evenly
 from gansmith.watch.sick_data import faults
 from gansmith.watch.signals import bins, squared
-from gansmith.watch.treatment import Act, is_due, is_sound, judged, next_cure
-from gansmith.watch.verdicts import lasting, probability
+from gansmith.watch.treatment import Act, is_sound, judged, must_act, next_cure
+from gansmith.watch.verdicts import Verdict, lasting, probability
 
 Record = dict[str, Any]
 SIDE = 16
@@ -60,11 +60,11 @@ class Setup:
         players: mlp, dcgan, wgan-gp.
         fault: what is done to it, `none` where nothing is; `strength`: how much of it.
         loss, lr_g, lr_d, beta1, beta2, k, r1, batch, steps, width: of the loop.
-        codes: latents that there are; 0 where all are drawn. deaf: whether G is given zeros.
+        g_width: of G; 0 is as wide as D. deaf: whether G is given zeros.
         few: real samples that are trained on; 0 where all are.
         head_start: the part of the run in which D alone learns.
         broken_at, shuffled_at: the part of the run after which a batch is NaN, or labels are drawn by lot.
-        scale, offset: of the data.
+        scale, offset: of the data. copies: part of them that are copies of 16; `drop` of duplicates leaves them out.
     """
 
     data: str
@@ -84,7 +84,7 @@ class Setup:
     steps: int = 3000
     width: int = 128
     latent: int = 8
-    codes: int = 0
+    g_width: int = 0
     deaf: bool = False
     few: int = 0
     noise: float = 0.0
@@ -96,7 +96,8 @@ class Setup:
     shuffled_at: float = 0.0
     scale: float = 1.0
     offset: float = 0.0
-    spoiled: str = ""
+    copies: float = 0.0
+    duplicates: str = "keep"
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ FAULTS: dict[str, Callable[[Setup, float], Setup]] = {
     "d-fast": lambda s, x: replace(s, lr_d=50 * x * s.lr_d),
     "d-slow": lambda s, x: replace(s, lr_d=s.lr_d / 50 / x),
     "d-seldom": lambda s, x: replace(s, d_every=int(x)),
-    "bottleneck": lambda s, x: replace(s, codes=int(x)),
+    "bottleneck": lambda s, x: replace(s, g_width=int(x)),
     "deaf": lambda s, x: replace(s, deaf=True),
     "swinging": lambda s, x: replace(s, beta1=0.9, lr_g=3 * s.lr_g, lr_d=3 * s.lr_d, r1=0.0, gp=s.gp * 0.01),
     "unpenalised": lambda s, x: replace(s, r1=0.0, gp=0.0, lr_d=3 * s.lr_d),
@@ -136,7 +137,7 @@ FAULTS: dict[str, Callable[[Setup, float], Setup]] = {
     "shuffled": lambda s, x: replace(s, shuffled_at=x),
     "g-slow": lambda s, x: replace(s, lr_g=s.lr_g / 100 / x),
     "exploding": lambda s, x: replace(s, lr_g=100 * x * s.lr_g, lr_d=100 * x * s.lr_d),
-    "duplicates": lambda s, x: replace(s, spoiled="duplicates"),
+    "duplicates": lambda s, x: replace(s, copies=x),
 }
 """Ways to make a run ill, and how much of each (see `STRENGTHS`)."""
 
@@ -244,20 +245,14 @@ def perceptron(inputs: int, outputs: int, width: int, slope: float) -> nn.Sequen
 
 
 def nets(setup: Setup, data: Data) -> tuple[nn.Module, nn.Module]:
+    width = setup.g_width or setup.width
     if data.train.ndim == 2:
-        g = perceptron(setup.latent, 2, setup.width, 0.0)
+        g = perceptron(setup.latent, 2, width, 0.0)
         return g, nn.Sequential(perceptron(2, 1, setup.width, 0.2), nn.Flatten(0))
     channels, side = data.train.shape[1], data.train.shape[2]
-    if setup.players == "mlp":
-        g = nn.Sequential(
-            perceptron(setup.latent, channels * side * side, 256, 0.2),
-            nn.Tanh(),
-            nn.Unflatten(1, (channels, side, side)),
-        )
-        return g, nn.Sequential(nn.Flatten(), perceptron(channels * side * side, 1, 256, 0.2), nn.Flatten(0))
     spec = Spec(side, channels, side, side)
     norm = "batch" if setup.players == "dcgan" else "layer"
-    return dcgan.Generator(spec, setup.latent, setup.width), dcgan.Discriminator(spec, setup.width, norm)
+    return dcgan.Generator(spec, setup.latent, width), dcgan.Discriminator(spec, setup.width, norm)
 
 
 # ---- a run
@@ -311,7 +306,6 @@ class Played:
     held: Tensor
     g: nn.Module
     d: nn.Module
-    codes: Tensor
 
     @classmethod
     def of(cls, setup: Setup, seed: int) -> Played:
@@ -319,16 +313,16 @@ class Played:
         data = data_named(setup.data)
         train = data.train[torch.randperm(len(data.train))[: setup.few]] if setup.few else data.train
         held = data.held
-        if setup.spoiled == "duplicates":
-            train = train[torch.randint(40, (len(train),))]
-        if setup.spoiled == "constant":
-            train, held = train.clone(), held.clone()
-            train[:, 0], held[:, 0] = train[0, 0].mean(), train[0, 0].mean()
+        if setup.copies:
+            are = (torch.rand(len(train)) < setup.copies).nonzero()[:, 0]
+            train = train.index_copy(0, are, train[torch.randint(16, (len(are),))])
+        if setup.duplicates == "drop":
+            train = torch.unique(train, dim=0)
         train, held = train * setup.scale + setup.offset, held * setup.scale + setup.offset
-        return cls(setup, data, train, held, *nets(setup, data), torch.randn(max(1, setup.codes), setup.latent))
+        return cls(setup, data, train, held, *nets(setup, data))
 
     def latents(self, n: int) -> Tensor:
-        z = self.codes[torch.randint(len(self.codes), (n,))] if self.setup.codes else torch.randn(n, self.setup.latent)
+        z = torch.randn(n, self.setup.latent)
         return z * 0 if self.setup.deaf else z
 
     def unscaled(self, samples: Tensor) -> Tensor:
@@ -374,14 +368,6 @@ class Loop:
     def is_over(self) -> bool:
         looks = self.doctor.looks
         return self.number >= self.setup.steps or (len(looks) > AFTER and not looks[-AFTER]["finite"])
-
-    def rescale(self) -> None:
-        """The data as they should be."""
-        run = self.run
-        run.train, run.held = ((part - run.setup.offset) / run.setup.scale for part in (run.train, run.held))
-        run.setup = replace(run.setup, scale=1.0, offset=0.0)
-        self.doctor.gauge, self.doctor.data = Gauge(run.train, run.held), []
-        self.doctor.known, self.doctor.held = evenly(run.train, FAKES), evenly(run.held, FAKES)
 
     def seen(self, x: Tensor) -> Tensor:
         """What D sees of samples."""
@@ -451,6 +437,8 @@ KNOBS = {
     "n_critic": "k",
     "instance_noise": "noise",
     "augment": "augment",
+    "data.duplicates": "duplicates",
+    "d_width": "width",
 }
 """Settings of gansmith, and what they are called here."""
 
@@ -461,10 +449,11 @@ def knobs(setup: Setup, broken: str, cure: Cure) -> dict[str, Any]:
         return {"finite_only": True}
     if cure.words == MEND.words and setup.scale > 10:
         return {"scale": 1.0, "offset": 0.0}
-    asked = cure.settings(lambda name: getattr(setup, KNOBS[name]) if name in KNOBS else None)
+    known = {name: getattr(setup, knob) for name, knob in KNOBS.items()} | {"g_width": setup.g_width or setup.width}
+    asked = cure.settings(known.get)
     if "augment" in asked and (setup.data in ("ring", "grid") or asked["augment"] != "diffaugment"):
         return {}
-    return {KNOBS[name]: value for name, value in asked.items()}
+    return {KNOBS.get(name, name): value for name, value in asked.items()}
 
 
 KEPT = ("looks", "count", "images", "last", "truths")
@@ -509,39 +498,53 @@ class Moment:
         loop.doctor.before.clear()
 
 
+def mended(setup: Setup, found: Sequence[Verdict]) -> tuple[Setup, list[Act]]:
+    """With what makes the data well, before anything is trained."""
+    choice = next_cure(found, (), partial(knobs, setup, ""))
+    if choice is None:
+        return setup, []
+    act = Act.of(choice, partial(getattr, setup), 0, 0)
+    return replace(setup, **choice.settings), [replace(act, helped=True)]
+
+
 def treated(setup: Setup, seed: int) -> Record:
     """Trains with a treatment, as `gansmith train --on-illness treat` does: what was done, and what is true."""
-    loop, acts = Loop(setup, seed), list[Act]()
-    doctor, well, was_well, gave_up = loop.doctor, Moment.of(loop), False, False
+    firm, acts = mended(setup, Loop(setup, seed).doctor.data)
+    loop = Loop(firm, seed)
+    well, was_well, gave_up = Moment.of(loop), False, False
     while not loop.is_over and not gave_up:
+        doctor = loop.doctor
         before = len(doctor.looks)
         loop.step()
         if len(doctor.looks) == before:
             continue
-        found = [one for one in doctor.verdicts() if one.name != "sick_data" or loop.run.setup.scale > 1]
+        found = [one for one in doctor.verdicts() if one not in doctor.data]
         if not found and is_sound(doctor.looks):
             well, was_well = Moment.of(loop), True
-        found = found if doctor.broken else lasting(found, doctor.images)
-        if not found or not (doctor.broken or is_due(doctor.looks, acts[-1].back if acts else 0)):
+        since, progress = max((act.back for act in acts), default=0), loop.number / loop.setup.steps
+        if not (doctor.broken or must_act(doctor.looks, found, since, progress)):
             continue
-        images, firm, acts = doctor.images, well.setup, judged(acts, well.doctor["images"])
+        firm, acts = well.setup, judged(acts, well.doctor["images"])
+        found = found if doctor.broken else lasting(found, doctor.images)
         choice = next_cure(found, acts, partial(knobs, firm, doctor.broken))
-        if choice is not None or was_well:
-            well.back(loop)
         if choice is None:
             gave_up = True
+            if was_well:
+                well.back(loop)
             continue
-        acts.append(Act.of(choice, partial(getattr, firm), images, doctor.images))
+        images, anew = doctor.images, "g_width" in choice.settings
+        if anew:
+            loop = Loop(replace(firm, **choice.settings), seed)
+            well, was_well = Moment.of(loop), False
+        well.back(loop)
+        acts.append(Act.of(choice, partial(getattr, firm), images, loop.doctor.images))
         loop.setup = replace(firm, **choice.settings)
-        if "scale" in choice.settings:  # data once mended stay so
-            loop.rescale()
-            well = Moment.of(loop)
-    doctor.tell()
+    loop.doctor.tell()
     return {
         "setup": asdict(loop.setup),
         "seed": seed,
         "acts": [act.to_json() for act in acts],
-        "truths": doctor.truths,
+        "truths": loop.doctor.truths,
         "gave_up": gave_up,
     }
 
@@ -610,11 +613,12 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "d-fast": (1, 0.3),
     "d-slow": (1, 4),
     "d-seldom": (10, 50),
-    "bottleneck": (3,),
+    "bottleneck": (1,),
     "few": (1, 0.5),
     "nan": (0.3, 0.7),
     "head-start": (0.1, 0.3),
     "shuffled": (0.5,),
+    "duplicates": (0.8,),
 }
 WELL: dict[str, Callable[[Setup], Setup]] = {
     "none": lambda s: s,
@@ -697,7 +701,9 @@ def again(path: Path) -> None:
         judges = () if rows["known"] is None else (Outputs(rows["known"], rows["held"], rows["fake"]),)
         seen = Seen(was["step"], was["images"], rows["fakes"], rows["fixed"], judges, known, features=True)
         looks.append(as_json(gauge.look(seen)))
-    path.write_text(json.dumps(record | {"looks": looks, "faults": faults(evenly(run.train, 4 * KNOWN))}))
+    path.write_text(
+        json.dumps(record | {"looks": looks, "faults": [one.what for one in faults(evenly(run.train, 4 * KNOWN))]})
+    )
 
 
 def as_json(look: Mapping[str, float]) -> dict[str, float | None]:

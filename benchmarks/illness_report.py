@@ -207,11 +207,11 @@ def truth_of(run: Past, twin: Twin) -> Truth:
             since = max((i + 1 for i, value in enumerate(levels[name]) if value < 1), default=0)
             onset[name] = run.truths[since]["images"]
     setup = run.record["setup"]
-    if setup["spoiled"] == "duplicates":
+    if setup["copies"] and setup["duplicates"] == "keep":
         has["memorisation"] = None  # the judge compares with as many held-out samples, of which more differ
     if setup["data"] == "emoji" and setup["few"]:
         has["memorisation"] = None  # a net that knows garments cannot tell one drawing from the next
-    has["sick_data"] = setup["scale"] > 10 or bool(setup["spoiled"])
+    has["sick_data"] = setup["scale"] > 10 or (setup["copies"] > 0 and setup["duplicates"] == "keep")
     if has["sick_data"]:
         onset["sick_data"] = 0
     worse = median(max(bad(run, twin, truth), blurred(run, twin, truth)) for truth in run.quarter)
@@ -469,8 +469,8 @@ def trivial(fitting: list[Past], reported: list[Past], found: dict[str, Truth]) 
 
 # ---- treatment
 
-BEYOND_SETTINGS = ("bottleneck", "deaf", "duplicates", "few", "shuffled")
-"""Faults that no setting of a game undoes: of the loop's own code, or of the data."""
+BEYOND_SETTINGS = ("deaf", "few", "shuffled")
+"""Faults that no setting undoes: of the loop's own code, or for want of data."""
 
 
 @dataclass(frozen=True)

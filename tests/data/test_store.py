@@ -218,6 +218,20 @@ def test_leaks_are_noted(tmp_path: Path, paint: Paint, opened: Open, caplog: pyt
     assert "1 of 1 held-out images also occur in the training images" in caplog.text
 
 
+def test_duplicates_are_dropped_where_that_is_asked(tmp_path: Path, paint: Paint, opened: Open) -> None:
+    """Of every content one, in training before held out; the same content in another class is another image."""
+    for name in ("train/cat/a", "train/cat/b", "train/dog/a", "test/cat/a", "test/dog/b"):
+        paint(tmp_path / "d" / f"{name}.png", seed=ord(name[-1]))
+    paint(tmp_path / "d" / "train/cat/copy.png", seed=ord("b"))
+    assert (len(opened(tmp_path / "d").train), len(opened(tmp_path / "d").heldout)) == (4, 2)
+    data = opened(tmp_path / "d", duplicates="drop")
+    assert [Path(name).stem for name in data.train.names] == ["a", "b", "a"]
+    assert data.train.labels is not None
+    assert data.train.labels.tolist() == [0, 0, 1]
+    assert [Path(name).stem for name in data.heldout.names] == ["b"]
+    assert len(np.unique(data.train.images[:2], axis=0)) == 2
+
+
 def test_importing_the_room_needs_no_torch() -> None:
     program = "import sys, gansmith.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from gansmith.training import loop
 from gansmith.training.checkpoint import flatten
 from gansmith.training.session import Session
 from gansmith.watch import attend, equilibrium
-from gansmith.watch.illnesses import EVEN, ILLNESSES, SLOWER, TUNED, setting
+from gansmith.watch.illnesses import EVEN, FASTER_G, ILLNESSES, NO_THINNER_G, SLOWER, TUNED, setting
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
 from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_getting_better, is_sound, judged, next_cure
@@ -121,7 +122,7 @@ def ailing(monkeypatch: pytest.MonkeyPatch, name: str, ill: Callable[[Session], 
 
     monkeypatch.setattr(Observatory, "look", looked)
     monkeypatch.setattr(attend, "verdicts", verdicts)
-    monkeypatch.setattr(attend, "is_getting_better", lambda looks: False)
+    monkeypatch.setattr("gansmith.watch.treatment.is_getting_better", lambda looks: False)
     monkeypatch.setattr("gansmith.apps.treat.verdicts", verdicts)
 
 
@@ -202,6 +203,54 @@ def test_treatment_goes_back_and_tries_cures(
     assert run.config.optimisers["g"].beta1 == 0
     assert run.dir.rows()[-1]["images"] == 800, "it came to its end"
     assert [row["images"] for row in run.dir.looks()] == sorted({row["images"] for row in run.dir.looks()})
+
+
+def test_a_cure_that_makes_other_networks_begins_anew(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the cures that a checkpoint can go on with, G is made as wide as D."""
+    only = replace(ILLNESSES["stalled"], cures=(NO_THINNER_G,))
+    monkeypatch.setitem(ILLNESSES, "stalled", only)
+    ailing(monkeypatch, "stalled", lambda session: session.clock.images > 500 and session.config.g_width < 4)
+    run = train(on_illness="treat", settings={"g_width": 2})
+    (act,) = acts_of(run.dir)
+    assert act.settings == {"g_width": 4}
+    assert act.back == 0 < act.images
+    assert run.config.g_width == 4
+    assert run.dir.rows()[-1]["images"] == 800
+    images = [row["images"] for row in run.dir.looks()]
+    assert images == sorted(set(images)), "nothing is left of the first attempt"
+    assert train(on_illness="treat", settings={"g_width": 2}).dir.read("status.json")["state"] == "finished"
+
+
+def test_a_cure_that_made_other_networks_is_taken_back(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where it did not help, the run goes back to its start with the networks that it had; or stays as it is."""
+    monkeypatch.setattr(attend, "is_sound", lambda looks: False)
+    monkeypatch.setitem(ILLNESSES, "stalled", replace(ILLNESSES["stalled"], cures=(NO_THINNER_G, FASTER_G)))
+    ailing(monkeypatch, "stalled", lambda session: session.clock.images > 500)
+    with pytest.raises(Ill, match="never well"):
+        train(on_illness="treat", settings={"g_width": 2})
+    run = gansmith.load(tmp_path / "run")
+    acts = acts_of(run.dir)
+    assert [act.helped for act in acts] == [False, False, None]
+    assert run.config.g_width == 2
+    assert len(run.sample(2)) == 2, "its weights are those of its settings"
+
+
+def test_treatment_mends_the_data_first(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ailing(monkeypatch, "stalled", lambda session: False)
+    images = np.random.default_rng(0).integers(0, 256, (256, 8, 8), np.uint8)
+    np.save(tmp_path / "noise.npy", np.concatenate([images, *[images[:16]] * 40]))
+    run = train(on_illness="treat")
+    (act,) = acts_of(run.dir)
+    assert (act.illness, act.settings, act.helped) == ("sick_data", {"data.duplicates": "drop"}, True)
+    assert run.dir.meta()["data"]["images"] <= 256
+    assert "sick_data" not in {ill["name"] for ill in diagnose(run.path).illnesses}
+    assert train(on_illness="treat").dir.meta() == run.dir.meta(), "the same command finds it finished"
 
 
 def test_treatment_is_the_same_again(
@@ -288,9 +337,10 @@ def test_illnesses_take_turns() -> None:
 
 
 def test_an_act_helped_where_the_game_was_sound_since() -> None:
-    first, last = (Act("oscillation", "", "", {}, {}, 900, back) for back in (0, 500))
-    assert [one.helped for one in judged([first, last], 500)] == [None, False]
-    assert [one.helped for one in judged([first, last], 501)] == [None, True]
+    first = Act("oscillation", "", "", {}, {}, 900, 600, helped=True)
+    last = Act("oscillation", "", "", {}, {}, 900, 500)
+    assert [one.helped for one in judged([first, last], 500)] == [True, False]
+    assert [one.helped for one in judged([first, last], 501)] == [True, True]
     assert judged([], 0) == []
 
 
@@ -309,6 +359,13 @@ def test_a_moment_is_sound_where_nothing_is_likely(monkeypatch: pytest.MonkeyPat
     assert not is_sound(looks[:15]), "too early to say"
     monkeypatch.setattr("gansmith.watch.treatment.probability", lambda illness, course: 0.3)
     assert not is_sound(looks)
+
+
+def test_a_moment_is_not_sound_where_the_samples_are_suddenly_far() -> None:
+    looks = [{"step": float(i), "images": 10.0 * i, "distance": 0.004} for i in range(1, 41)]
+    assert is_sound(looks)
+    assert is_sound([*looks[:-1], looks[-1] | {"distance": 0.015}]), "that is noise"
+    assert not is_sound([*looks[:-1], looks[-1] | {"distance": 0.05}])
 
 
 def test_what_gets_better_is_left_alone() -> None:

@@ -218,10 +218,10 @@ def test_good_data_have_no_faults() -> None:
     ],
 )
 def test_each_fault_of_data_is_named(real: torch.Tensor, words: str) -> None:
-    assert any(words in sentence for sentence in faults(real))
+    assert any(words in fault.what for fault in faults(real))
 
 
 def test_tiny_and_unbalanced_data() -> None:
-    assert "64 samples" in faults(images(64), 64)[0]
+    assert "64 samples" in faults(images(64), 64)[0].what
     labels = torch.cat([torch.zeros(1000, dtype=torch.int64), torch.ones(10, dtype=torch.int64)])
-    assert "class 1 has 10 samples, class 0 has 1000" in faults(images(), 1010, labels)[0]
+    assert "class 1 has 10 samples, class 0 has 1000" in faults(images(), 1010, labels)[0].what

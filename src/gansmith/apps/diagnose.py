@@ -17,6 +17,7 @@ from gansmith.training.rundir import RunDir
 from gansmith.watch.attend import to_json
 from gansmith.watch.course import FIRST_WORD
 from gansmith.watch.illnesses import ILLNESSES
+from gansmith.watch.treatment import EARLIEST
 from gansmith.watch.verdicts import unjudged, verdicts
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Diagnosis:
     Attributes:
         run: its directory.
         state: how it stands: running, finished, interrupted, ill, diverged, killed.
-        images: real images seen by the last look.
+        images: real images seen by the last look; `progress` is the part of the run that they are.
         illnesses: as health.jsonl has them, the likeliest first.
         unjudged: illnesses that cannot be told.
         looks: that all this is by, the oldest first.
@@ -52,6 +53,7 @@ class Diagnosis:
     run: Path
     state: str
     images: int
+    progress: float
     illnesses: list[dict[str, Any]]
     unjudged: list[str]
     looks: Sequence[Row]
@@ -60,6 +62,12 @@ class Diagnosis:
     def healthy(self) -> bool:
         return not self.illnesses
 
+    @property
+    def caution(self) -> str:
+        """What is to be said of an early verdict; nothing of others."""
+        is_early = self.progress < EARLIEST and any(ill["name"] != "sick_data" for ill in self.illnesses)
+        return f"This is at {self.progress:.0%} of the run; what ends well is often restless at first." * is_early
+
     def to_json(self) -> dict[str, Any]:
         return {
             "healthy": self.healthy,
@@ -67,6 +75,7 @@ class Diagnosis:
             "unjudged": self.unjudged,
             "state": self.state,
             "images": self.images,
+            "progress": round(self.progress, 4),
             "looks": len(self.looks),
         }
 
@@ -82,6 +91,7 @@ class Diagnosis:
             since = f", since {ill['since_images']} images" if ill["since_images"] else ""
             lines.append(f"{ill['name']}: {ill['probability']:.0%}, {ill['severity']}{since}")
             lines += [f"  {ill['evidence']}", *(f"  try: {cure}" for cure in ill["cures"])]
+        lines += [self.caution] if self.caution else []
         return "\n".join(lines + ([f"not judged: {', '.join(self.unjudged)}"] if self.unjudged else []))
 
 
@@ -104,7 +114,8 @@ def diagnose(path: str | Path) -> Diagnosis:
     found = verdicts(signals, str(status.get("message", "it diverged")) if state == "diverged" else "")
     data = [ill for ill in rows[-1]["illnesses"] if ill["name"] == "sick_data"]
     illnesses = [to_json(verdict, config, spec) for verdict in found] + data
-    return Diagnosis(run.path, state, rows[-1]["images"], illnesses, unjudged(signals), rows)
+    images = int(rows[-1]["images"])
+    return Diagnosis(run.path, state, images, images / run.plan().total, illnesses, unjudged(signals), rows)
 
 
 def save_report(diagnosis: Diagnosis, path: Path) -> None:
@@ -120,6 +131,8 @@ def save_report(diagnosis: Diagnosis, path: Path) -> None:
     parts = [verdict_part(ill, signals) for ill in diagnosis.illnesses]
     if diagnosis.healthy:
         parts = ["<p class=well>Nothing ails it.</p>"]
+    if diagnosis.caution:
+        parts.append(f"<p>{diagnosis.caution}</p>")
     if diagnosis.unjudged:
         parts.append(f"<p>Not judged: {', '.join(name.replace('_', ' ') for name in diagnosis.unjudged)}.</p>")
     shown = {label: names for label, ending in OVER_TIME.items() if (names := ending_in(signals, ending))}

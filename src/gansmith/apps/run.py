@@ -20,7 +20,7 @@ import torch
 
 import gansmith
 from gansmith.apps.configure import Layer, differences, from_file, nested, resolve
-from gansmith.apps.treat import acts_of, treat, treated
+from gansmith.apps.treat import acts_of, mend, record, treat, treated
 from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, Diverged, GansmithError, Ill
@@ -435,7 +435,8 @@ def train(
         base=base,
     )
     directory = older or place(resolved, run_dir, resume)
-    resolved = treated(resolved, acts_of(directory))
+    acts = acts_of(directory)
+    resolved = treated(resolved, acts)
     orders = Orders(on_illness, until)
     orders.check(resolved.train.looks)
     if directory.is_running():
@@ -443,6 +444,11 @@ def train(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
     dataset = open_data(resolved.data, partial(rehearse, resolved))
+    if on_illness == "treat" and not directory.meta() and (acts := mend(resolved, dataset)):
+        for act in acts:
+            log.warning("treatment: %s", act)
+        resolved = treated(resolved, acts)
+        dataset = open_data(resolved.data, partial(rehearse, resolved))
     judge = Judge(dataset, quick_reference(resolved, dataset))
     known = directory.meta()
     meta, pace = prepare(directory, resolved, judge, began, allow_drift)
@@ -453,6 +459,9 @@ def train(
         if directory.meta() != known:
             raise ConfigError(f"{directory.path}: another process has begun a run here; give the command again")
         run = Run(directory.path)
+        if acts and not known:
+            with directory.writing():
+                record(directory, acts)
         if meta != known or not run.result:
             play(directory, resolved, judge, meta, pace, orders, quiet)
             with directory.writing():

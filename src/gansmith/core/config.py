@@ -49,6 +49,8 @@ class DataConfig(Settings):
     """1 grey, 3 RGB, 4 RGBA; by default 1 if every image is grey, else 3 (transparency is put on white)"""
     holdout: float = Field(0.1, ge=0.0, le=0.5)
     """share of the images kept out of training to measure against, where the data has no test split of its own"""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """whether an image that is there several times, with the same label, is used as often, or once"""
     mirror: bool = False
     """whether images are mirrored, left to right, by chance; of a pair both: twice the data, where left and right say
     nothing"""

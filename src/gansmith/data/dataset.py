@@ -176,6 +176,8 @@ def _key(source: Source, config: DataConfig) -> str:
         settings["tiles"] = config.tiles, FLAT_SHARE
     if config.captions:
         settings["captions"] = True
+    if config.duplicates != "keep":
+        settings["duplicates"] = config.duplicates
     return fingerprint(source.stamp, settings)
 
 

@@ -111,6 +111,7 @@ class Written:
         owners: of every row, the number of its image.
         contents: sizes (height, width) of the pictures in their squares.
         leaked: held-out rows that are in training, too.
+        repeated: rows that were left out, because they were there before.
     """
 
     grey: list[bool]
@@ -120,6 +121,7 @@ class Written:
     owners: list[int] = field(default_factory=list)
     contents: set[tuple[int, int]] = field(default_factory=set)
     leaked: int = 0
+    repeated: int = 0
 
     def count(self, split: SplitName) -> int:
         """Rows of a split."""
@@ -139,13 +141,13 @@ def pack(listing: Listing, name: str, config: DataConfig, folder: Path, expect: 
     """
     plan = survey(listing, name, config)
     splits = _splits(plan.entries, config)
-    side, broken = plan.geometries[0].resolution, list(plan.broken)
+    side, broken, once = plan.geometries[0].resolution, list(plan.broken), config.duplicates == "drop"
     expect(_spec(plan.geometries, (side, side), plan.classes, plan.entries, splits, config))
-    written = _write(plan, plan.entries, splits, folder, broken)
+    written = _write(plan, plan.entries, splits, folder, broken, once)
     again = _splits(written.entries, config)
     if again != written.splits:
         # The only image held out was broken.
-        written = _write(plan, written.entries, again, folder, broken)
+        written = _write(plan, written.entries, again, folder, broken, once)
     _check_broken(name, len(written.entries) + plan.small, broken)
     _check_enough(name, written.count("train"), 2)
     geometries = plan.geometries
@@ -211,13 +213,17 @@ def _splits(entries: Sequence[Entry], config: DataConfig) -> list[SplitName]:
 
 
 def _write(
-    plan: Plan, entries: Sequence[Entry], splits: Sequence[SplitName], folder: Path, broken: list[Broken]
+    plan: Plan, entries: Sequence[Entry], splits: Sequence[SplitName], folder: Path, broken: list[Broken], once: bool
 ) -> Written:
-    """Decode and write, training images first; what cannot be decoded is added to `broken`."""
+    """Decode and write, training images first; what cannot be decoded is added to `broken`.
+
+    Args:
+        once: leave out rows that are there already, with the same label and caption.
+    """
     order = sorted(range(len(entries)), key=lambda i: splits[i] == "heldout")
     load = partial(_load, geometries=plan.geometries, most=plan.most)
     loaded = in_parallel(load, [entries[i] for i in order], "Decoding images", plan.window)
-    written, trained = Written([True] * len(plan.geometries)), set()
+    written, trained, there = Written([True] * len(plan.geometries)), set(), set()
     with ExitStack() as stack:
         # Written, not mapped: writing to a map on a full disk kills the process, writing to a file raises OSError.
         files = [stack.enter_context((folder / file).open("wb")) for file in FILES[: len(plan.geometries)]]
@@ -226,20 +232,29 @@ def _write(
                 broken.append(rows)
                 continue
             for row in rows:
+                digests = tuple(_digest(square) for square in row.squares)
+                said = (*digests, entries[i].label, entries[i].caption)
+                if once and said in there:
+                    written.repeated += 1
+                    continue
+                there.add(said)
                 for k, (file, square) in enumerate(zip(files, row.squares, strict=True)):
                     file.write(square.pixels.tobytes())
                     written.contents.add(square.content)
                     written.grey[k] = written.grey[k] and _is_grey(square.pixels)
                 written.names.append(row.name)
                 written.owners.append(len(written.entries))
-                digest = hashlib.blake2b(row.squares[0].pixels.tobytes(), digest_size=8).digest()
                 if splits[i] == "train":
-                    trained.add(digest)
+                    trained.add(digests[0])
                 else:
-                    written.leaked += digest in trained
+                    written.leaked += digests[0] in trained
             written.entries.append(entries[i])
             written.splits.append(splits[i])
     return written
+
+
+def _digest(square: Square) -> bytes:
+    return hashlib.blake2b(square.pixels.tobytes(), digest_size=8).digest()
 
 
 def _probe(entry: Entry) -> Probed | Broken:
@@ -367,6 +382,8 @@ def _report(name: str, plan: Plan, written: Written, broken: Sequence[Broken]) -
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
         log.warning("%s: skipped %d broken: %s%s", name, len(broken), "; ".join(map(str, broken[:3])), more)
+    if written.repeated:
+        log.info("%s: left out %d images that are there already", name, written.repeated)
     if written.leaked:
         count = written.count("heldout")
         log.warning("%s: %d of %d held-out images also occur in the training images", name, written.leaked, count)

@@ -28,7 +28,7 @@ from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpo
 from gansmith.training.judge import BEST_BY, Judge, picture
 from gansmith.training.observers import Row, Watchers
 from gansmith.training.pictures import save_picture
-from gansmith.training.rundir import RunDir
+from gansmith.training.rundir import HEALTHY, RunDir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Session
 
@@ -183,7 +183,7 @@ class Trainer:
         elif time.monotonic() - self.reported > HEARTBEAT_SECONDS:
             self.report("running")
         if found is not None and found.keep:
-            self.run.write("checkpoints/healthy.json", {"checkpoint": self.save("running").name})
+            self.run.write(HEALTHY, {"checkpoint": self.save("running").name})
         if found is not None and found.alarm:
             self.stop_ill(found.alarm)
         if settled:
@@ -257,7 +257,7 @@ class Trainer:
         if not is_finite({part: record[part] for part in ("nets", "ema")}):
             self.diverged("weights became NaN or infinite")
         path = save_checkpoint(self.run.checkpoints, record)
-        healthy = self.run.read("checkpoints/healthy.json").get("checkpoint")
+        healthy = self.run.read(HEALTHY).get("checkpoint")
         prune(self.run.checkpoints, self.train.keep, {str(self.best.get("checkpoint")), str(healthy)})
         self.saved = time.monotonic()
         self.report(state)

@@ -30,6 +30,8 @@ from gansmith.training.checkpoint import CheckpointError, load_checkpoint, newes
 
 log = logging.getLogger("gansmith")
 
+HEALTHY = "checkpoints/healthy.json"
+"""Names the checkpoint of the last moment at which nothing ailed the game."""
 STALE_SECONDS = 120.0
 """A run whose heartbeat is older than this, or whose process is gone, is not running any more."""
 

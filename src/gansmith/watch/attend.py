@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from gansmith.core.clock import Clock
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.core.spec import Spec
@@ -23,8 +22,8 @@ from gansmith.watch.illnesses import possible
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import EARLIEST, SURE, is_due, is_getting_better, is_sound
-from gansmith.watch.verdicts import Verdict, in_words, lasting, sick, verdicts
+from gansmith.watch.treatment import EARLIEST, is_sound, must_act
+from gansmith.watch.verdicts import Verdict, in_words, sick, verdicts
 
 OnIllness = Literal["warn", "stop", "treat"]
 Until = Literal["end", "equilibrium"]
@@ -71,10 +70,7 @@ class Attendant:
     def __init__(self, dataset: Dataset, orders: Orders = ORDERS, since: int = 0):
         self.eyes, self.orders, self.since = Observatory(dataset), orders, since
         self.signals: list[Signals] = []
-        images, labels = dataset.pictures[0], dataset.train.labels
-        some = tensor(images[evenly(len(images), CHECKED)])
-        told = faults(some, len(images), None if labels is None else torch.tensor(labels))
-        self.data = [sick(told)] if told else []
+        self.data = sick_data(dataset)
 
     def look(self, session: Session) -> Finding:
         found = self.eyes.look(session)
@@ -88,16 +84,12 @@ class Attendant:
             "signals": self.signals[-1],
             "illnesses": [to_json(verdict, session.config, session.spec) for verdict in (*ails, *self.data)],
         }
-        words = in_words([*ails, *self.data])
-        alarm = self.orders.on_illness != "warn" and self.must_act(ails, session.clock)
+        so_far = "so far: " if ails and session.clock.progress < EARLIEST else ""
+        words = so_far + in_words([*ails, *self.data])
+        is_time = must_act(self.signals, ails, self.since, session.clock.progress)
+        alarm = self.orders.on_illness != "warn" and is_time
         keep = self.orders.on_illness == "treat" and not ails and is_sound(self.signals)
         return Finding(row, words, words if alarm else "", keep, settled(self.signals))
-
-    def must_act(self, ails: Sequence[Verdict], clock: Clock) -> bool:
-        """Whether something is to be done about it now."""
-        is_time = clock.progress >= EARLIEST and is_due(self.signals, self.since)
-        likely = [verdict for verdict in lasting(ails, clock.images) if verdict.probability >= SURE]
-        return is_time and bool(likely) and not is_getting_better(self.signals)
 
     def measure_rest(self, session: Session) -> None:
         """Adds to the look what tells whether the last stage's game has settled: `quality`, and, where it may have,
@@ -117,6 +109,13 @@ class Attendant:
 
     def state(self) -> dict[str, Any]:
         return self.eyes.state_dict()
+
+
+def sick_data(dataset: Dataset) -> list[Verdict]:
+    """The verdict on what is wrong with the data themselves; none where nothing is."""
+    images, labels = dataset.pictures[0], dataset.train.labels
+    some = tensor(images[evenly(len(images), CHECKED)])
+    return sick(faults(some, len(images), None if labels is None else torch.tensor(labels)))
 
 
 def rounded(value: float) -> float:

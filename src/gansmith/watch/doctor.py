@@ -57,8 +57,7 @@ class Doctor:
         self.nets = {name: net for name, net in (("g", generator), ("d", discriminator)) if net is not None}
         self.known = evenly(real, FAKES)
         self.held = None if held_out is None else evenly(held_out, FAKES)
-        told = faults(real)
-        self.data = [sick(told)] if told else []
+        self.data = sick(faults(real))
         self.looks: list[Signals] = []
         self.broken = ""
         self.count, self.images, self.last = 0, 0, 0

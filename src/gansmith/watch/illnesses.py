@@ -207,6 +207,8 @@ PACKED = Cure("pairs in place of images for the discriminator (PacGAN, Lin 2018)
 ADA = Cure("adaptive augmentation (ADA, Karras 2020)", put={"augment": "ada"})
 DIFFAUGMENT = Cure("augmentation of what the discriminator sees (Zhao 2020)", put={"augment": "diffaugment"})
 CLIPPED = Cure("limit the length of gradients (Pascanu 2013)", put={"optim.g.clip": 1.0, "optim.d.clip": 1.0})
+NO_THINNER_G = Cure("a generator as wide as the discriminator, from the start", at_least={"g_width": "d_width"})
+ONCE = Cure("every image once", put={"data.duplicates": "drop"})
 MEND = Cure("mend the data: gansmith data check")
 FINITE = Cure("leave out batches that are not finite")
 
@@ -232,7 +234,7 @@ ILLNESSES = {
                 diversity=c.value("diversity"),
                 crowding=c.value("crowding"),
             ),
-            (TUNED, EVEN, NO_SLOWER_D, R1, RELATIVISTIC, MORE_R1, PACKED),
+            (TUNED, EVEN, NO_SLOWER_D, NO_THINNER_G, R1, RELATIVISTIC, MORE_R1, PACKED),
             "bins: NDB, Richardson & Weiss 2018, sec. 2; diversity: Salimans 2016, sec. 3.2",
         ),
         Illness(
@@ -273,7 +275,7 @@ ILLNESSES = {
                 gap=c.value("gap"),
                 distance=c.value("distance"),
             ),
-            (TUNED, NO_FASTER_D, NO_SLOWER_G, SLOWER_D, R1, NOISE, RELATIVISTIC),
+            (TUNED, NO_FASTER_D, NO_SLOWER_G, NO_THINNER_G, SLOWER_D, R1, NOISE, RELATIVISTIC),
             "the share of pairs ranked rightly is the area under the ROC curve",
         ),
         Illness(
@@ -369,7 +371,7 @@ ILLNESSES = {
                 distance=c.value("distance"),
                 was=c.past("distance"),
             ),
-            (TUNED, NO_SLOWER_G, FASTER_G, R1, RELATIVISTIC),
+            (TUNED, NO_SLOWER_G, NO_THINNER_G, FASTER_G, R1, RELATIVISTIC),
             "energy distance: Székely & Rizzo 2013",
         ),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from gansmith.watch.illnesses import DIFFAUGMENT, MEND, ONCE, Cure
 from gansmith.watch.look import evenly
 
 CHECKED = 2000
@@ -19,8 +22,15 @@ UNBALANCED = 20.0
 """How many times as many samples the largest class has as the smallest."""
 
 
-def faults(real: Tensor, total: int | None = None, labels: Tensor | None = None) -> list[str]:
-    """Sentences on what is wrong.
+class Fault(NamedTuple):
+    """A sentence on what is wrong, and what helps."""
+
+    what: str
+    cure: Cure
+
+
+def faults(real: Tensor, total: int | None = None, labels: Tensor | None = None) -> list[Fault]:
+    """What is wrong.
 
     Args:
         real: some samples, (N, C, H, W) images or (N, D) points, as D sees them.
@@ -28,12 +38,13 @@ def faults(real: Tensor, total: int | None = None, labels: Tensor | None = None)
         labels: of all samples (N,) int64.
     """
     rows = evenly(real, CHECKED).float().cpu()
-    found = [out_of_range(rows), constant(rows), repeated(rows)]
+    found = [Fault(out_of_range(rows), MEND), Fault(constant(rows), MEND), Fault(repeated(rows), ONCE)]
     if total is not None and total < TINY:
-        found.append(f"there are {total} samples to train on; from {TINY} on, learning beats remembering")
+        few = f"there are {total} samples to train on; from {TINY} on, learning beats remembering"
+        found.append(Fault(few, DIFFAUGMENT))
     if labels is not None:
-        found.append(unbalanced(labels))
-    return [sentence for sentence in found if sentence]
+        found.append(Fault(unbalanced(labels), MEND))
+    return [fault for fault in found if fault.what]
 
 
 def out_of_range(rows: Tensor) -> str:

@@ -10,13 +10,15 @@ from typing import Any
 from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.illnesses import ILLNESSES, Cure
 from gansmith.watch.signals import Signals
-from gansmith.watch.verdicts import LIKELY, Verdict, probability
+from gansmith.watch.verdicts import LIKELY, Verdict, lasting, probability
 
 MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
 EARLIEST, SURE, NEARER = 0.5, 0.8, 0.7
 """Part of a run before which nobody acts on a verdict; how likely it has to be; and by which the distance of fakes from
 reals has to fall within a quarter of the steps for a game to be left alone: what ends well is restless at first."""
+SUDDEN, A_LITTLE = 2.0, 0.01
+"""By how much farther from the reals than of late the samples of a sound moment are not."""
 TURN = 2
 """Cures of one illness before those of the next."""
 CAUSES_FIRST = (
@@ -80,10 +82,29 @@ class Act:
 
 
 def is_sound(looks: Sequence[Signals]) -> bool:
-    """Whether the moment of the last look is one to come back to: no illness is even half as likely as a verdict."""
+    """Whether the moment of the last look is one to come back to: no illness is even half as likely as a verdict, and
+    the samples are not suddenly farther from the reals, which no verdict, by its medians, says at once."""
     course = Course(looks)
     likely = [probability(illness, course) or 0.0 for illness in ILLNESSES.values()]
-    return len(looks) >= FIRST_WORD and max(likely) < LIKELY / 2
+    return len(looks) >= FIRST_WORD and max(likely) < LIKELY / 2 and not is_sudden(course)
+
+
+def is_sudden(course: Course) -> bool:
+    """Whether the last look's samples are much farther from the reals than those of late."""
+    last, late = course.looks[-1].get("distance"), course.value("distance")
+    return last is not None and late is not None and last > SUDDEN * late + A_LITTLE
+
+
+def must_act(looks: Sequence[Signals], found: Sequence[Verdict], since: int, progress: float) -> bool:
+    """Whether something is to be done now about what ails the game.
+
+    Args:
+        found: what that is.
+        since: see `is_due`.
+        progress: part of the run that is over.
+    """
+    likely = [verdict for verdict in lasting(found, int(looks[-1]["images"])) if verdict.probability >= SURE]
+    return progress >= EARLIEST and bool(likely) and is_due(looks, since) and not is_getting_better(looks)
 
 
 def is_due(looks: Sequence[Signals], since: int) -> bool:
@@ -102,12 +123,12 @@ def is_getting_better(looks: Sequence[Signals]) -> bool:
 
 
 def judged(acts: Sequence[Act], back: int) -> list[Act]:
-    """The acts, of the last of which it is now known whether it helped.
+    """The acts, of all of which it is now known whether they helped.
 
     Args:
         back: images that the last sound state has seen.
     """
-    return [*acts[:-1], *(replace(act, helped=back > act.back) for act in acts[-1:])]
+    return [replace(act, helped=back > act.back) if act.helped is None else act for act in acts]
 
 
 def next_cure(

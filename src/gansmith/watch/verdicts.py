@@ -10,7 +10,8 @@ from functools import cache
 from importlib.resources import files
 
 from gansmith.watch.course import FIRST_WORD, Course
-from gansmith.watch.illnesses import ILLNESSES, MEND, Cure, Illness
+from gansmith.watch.illnesses import ILLNESSES, Cure, Illness
+from gansmith.watch.sick_data import Fault
 from gansmith.watch.signals import Signals
 
 LIKELY = 0.5
@@ -112,9 +113,10 @@ def no_number(looks: Sequence[Signals], broken: str) -> Verdict:
     return Verdict("divergence", 1.0, "severe", f"not finite: {broken}", ILLNESSES["divergence"].cures, since)
 
 
-def sick(told: Sequence[str]) -> Verdict:
-    """On the data, by what is wrong with them."""
-    return Verdict("sick_data", 1.0, "severe", "; ".join(told), (MEND,), 0)
+def sick(found: Sequence[Fault]) -> list[Verdict]:
+    """The verdict on the data, by what is wrong with them; none where nothing is."""
+    told, cures = "; ".join(fault.what for fault in found), {fault.cure.words: fault.cure for fault in found}
+    return [Verdict("sick_data", 1.0, "severe", told, tuple(cures.values()), 0)] if found else []
 
 
 def unjudged(looks: Sequence[Signals]) -> list[str]:
