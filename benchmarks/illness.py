@@ -614,7 +614,7 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "d-slow": (1, 4),
     "d-seldom": (10, 50),
     "bottleneck": (1,),
-    "few": (1, 0.5),
+    "few": (1, 0.25),
     "nan": (0.3, 0.7),
     "head-start": (0.1, 0.3),
     "shuffled": (0.5,),

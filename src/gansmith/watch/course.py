@@ -15,6 +15,8 @@ RECENT = 0.25
 """Part of the steps so far that counts as now."""
 LEAST_LOOKS = 5
 """Looks that count as now, at least."""
+NEAR = 0.01
+"""Energy distance, by the reals' own mean distance, below which samples are as good as real."""
 FIRST_WORD = 16
 """Looks before anything is said: at first every game looks ill."""
 
@@ -86,9 +88,9 @@ class Course:
         return None if realism is None else 1 - realism
 
     def far(self) -> float | None:
-        """How far the fakes are from the reals: decades of `distance` above 0.01, 0 to 2."""
+        """How far the fakes are from the reals: decades of `distance` above `NEAR`, 0 to 2."""
         distance = self.value("distance")
-        return None if distance is None else min(2.0, max(0.0, math.log10(max(distance, 1e-9) / 0.01)))
+        return None if distance is None else min(2.0, max(0.0, math.log10(max(distance, 1e-9) / NEAR)))
 
     def stuck(self) -> float | None:
         """How little nearer the fakes have come: `distance` by what it was, 1 where there is no progress, 0 to 2."""
@@ -131,9 +133,9 @@ class Course:
         return None if motion is None else min(2.0, motion)
 
     def beyond(self) -> float | None:
-        """How far fakes lie beyond the reals' range: ln(1 + `reach`), 0 to 5."""
+        """How far fakes lie beyond the reals' range: doublings of `reach` beyond 2, 0 to 5."""
         reach = self.value("reach")
-        return None if reach is None else min(5.0, math.log1p(reach))
+        return None if reach is None else min(5.0, max(0.0, math.log2(max(reach, 1e-9) / 2)))
 
     def growing(self) -> float | None:
         """Decades by which a network's weights are larger than at first, 0 to 4."""

@@ -21,7 +21,7 @@ KNOWN, FIXED = 1024, 64
 """Real samples that they are compared with, and latents whose samples are followed, at most."""
 LAG = 4
 """Looks over which a drift is measured."""
-ENOUGH = 32
+ENOUGH, ENOUGH_SAID = 32, 8
 """Fakes, and outputs, below which nothing is measured of them."""
 
 
@@ -101,7 +101,7 @@ class Gauge:
             found |= of_them if self.has_held else {k: v for k, v in of_them.items() if k != "remembered"}
         if seen.fixed is not None:
             found |= self.moved(seen.fixed)
-        said = [of_outputs(*o) for o in seen.judges if min(len(o.known), len(o.fake)) >= ENOUGH]
+        said = [of_outputs(*o) for o in seen.judges if min(len(o.known), len(o.fake)) >= ENOUGH_SAID]
         return found | {name: fmean(one[name] for one in said) for name in (said[0] if said else ())}
 
     def distance(self, samples: Tensor) -> float:
