@@ -4,7 +4,7 @@
     python benchmarks/real_runs.py --only dcgan,stylegan --minutes 10
 
 The suite of `illness.py` is of small loops; here each family trains as ``gansmith train FAMILY --data … --minutes 4
---seed 7`` does, on the data of `sources.py`, Fashion-MNIST and the emoji. Nothing is wrong with these runs, so a verdict
+--seed 7`` does, on the data of `sources.py`, Fashion-MNIST and the emoji. Nothing is wrong with these runs: a verdict
 in the second half of one, from which ``--on-illness`` may act, is a false alarm, or a weakness of the family's own
 settings: the distance from the reals tells which. Verdicts are made again from health.jsonl by the doctor as it is.
 """
