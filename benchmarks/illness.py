@@ -41,10 +41,10 @@ from gansmith.watch.course import FIRST_WORD, Course
 from gansmith.watch.doctor import Doctor, weights
 from gansmith.watch.illnesses import FINITE, ILLNESSES, MEND, Cure
 from gansmith.watch.look import KNOWN, Gauge, Outputs, Seen, evenly
-from gansmith.watch.sick_data import faults
+from gansmith.watch.sick_data import CHECKED, faults
 from gansmith.watch.signals import bins, squared
-from gansmith.watch.treatment import Act, is_sound, judged, must_act, next_cure
-from gansmith.watch.verdicts import Verdict, lasting, probability
+from gansmith.watch.treatment import Act, Choice, is_sound, judged, must_act, next_cure
+from gansmith.watch.verdicts import Verdict, lasting, probability, sick
 
 Record = dict[str, Any]
 SIDE = 16
@@ -500,16 +500,18 @@ class Moment:
 
 def mended(setup: Setup, found: Sequence[Verdict]) -> tuple[Setup, list[Act]]:
     """With what makes the data well, before anything is trained."""
-    choice = next_cure(found, (), partial(knobs, setup, ""))
-    if choice is None:
-        return setup, []
-    act = Act.of(choice, partial(getattr, setup), 0, 0)
-    return replace(setup, **choice.settings), [replace(act, helped=True)]
+    acts = []
+    for verdict, cure in ((one, cure) for one in found for cure in one.cures):
+        if asked := knobs(setup, "", cure):
+            act = Act.of(Choice(verdict, cure, asked), partial(getattr, setup), 0, 0)
+            setup, acts = replace(setup, **asked), [*acts, replace(act, helped=True)]
+    return setup, acts
 
 
 def treated(setup: Setup, seed: int) -> Record:
     """Trains with a treatment, as `gansmith train --on-illness treat` does: what was done, and what is true."""
-    firm, acts = mended(setup, Loop(setup, seed).doctor.data)
+    train = Loop(setup, seed).run.train
+    firm, acts = mended(setup, sick(faults(evenly(train, CHECKED), len(train))))
     loop = Loop(firm, seed)
     well, was_well, gave_up = Moment.of(loop), False, False
     while not loop.is_over and not gave_up:
@@ -738,7 +740,10 @@ def is_of(half: str, path: Path) -> bool:
 
 
 def was_quiet(record: Record) -> bool:
-    """Whether the doctor never came near a verdict: with a treatment the run would be the same."""
+    """Whether nothing was wrong with the data, and the doctor never came near a verdict: with a treatment the run would
+    be the same."""
+    if record["faults"] or record["setup"]["few"]:
+        return False
     looks = [{name: value for name, value in look.items() if value is not None} for look in record["looks"]]
     courses = [Course(looks[:count]) for count in range(FIRST_WORD, len(looks) + 1)]
     return all(look.get("finite", 1.0) for look in looks) and all(

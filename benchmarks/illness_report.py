@@ -807,10 +807,10 @@ TREATMENT = """
 
 `python benchmarks/illness.py --treat reported` played the runs of that half again as `gansmith train --on-illness
 treat` does: at a verdict that lasts two looks, back to where the game was last sound (no illness half as likely as a
-verdict, samples not suddenly farther off), and on with the next cure; one after which it was not sound again is taken
-back; after ten it gives up, and the run ends where it was last sound. Nobody acts before half the run is over, below
-80 %, or while samples come nearer. Of {ill} ill runs, which without a treatment are all ill at their end, these have no
-illness then:
+verdict, samples about as near as they ever were), and on with the next cure; one after which it was not sound again is
+taken back; after ten it gives up, and the run ends where it was last sound. Nobody acts before half the run is over,
+below 70 %, or while samples come nearer (but on overfitting, memorisation and divergence). Of {ill} ill runs, which
+without a treatment are all ill at their end, these have no illness then:
 
 {table}
 

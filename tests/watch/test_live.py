@@ -30,7 +30,7 @@ from gansmith.watch import attend, equilibrium
 from gansmith.watch.illnesses import EVEN, FASTER_G, ILLNESSES, NO_THINNER_G, SLOWER, TUNED, setting
 from gansmith.watch.live import Observatory, tensor
 from gansmith.watch.signals import Signals
-from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_getting_better, is_sound, judged, next_cure
+from gansmith.watch.treatment import MOST_ACTS, Act, is_due, is_getting_better, is_sound, judged, must_act, next_cure
 from gansmith.watch.verdicts import Verdict, lasting
 
 
@@ -361,11 +361,13 @@ def test_a_moment_is_sound_where_nothing_is_likely(monkeypatch: pytest.MonkeyPat
     assert not is_sound(looks)
 
 
-def test_a_moment_is_not_sound_where_the_samples_are_suddenly_far() -> None:
+def test_a_moment_is_not_sound_where_the_samples_were_nearer() -> None:
     looks = [{"step": float(i), "images": 10.0 * i, "distance": 0.004} for i in range(1, 41)]
     assert is_sound(looks)
     assert is_sound([*looks[:-1], looks[-1] | {"distance": 0.015}]), "that is noise"
     assert not is_sound([*looks[:-1], looks[-1] | {"distance": 0.05}])
+    worse = [look | {"distance": 0.004 * 1.1**i} for i, look in enumerate(looks)]
+    assert [is_sound(worse[:count]) for count in (16, 40)] == [True, False], "however slowly it comes"
 
 
 def test_what_gets_better_is_left_alone() -> None:
@@ -373,6 +375,25 @@ def test_what_gets_better_is_left_alone() -> None:
     assert is_getting_better(looks)
     assert not is_getting_better([look | {"distance": 1.0} for look in looks])
     assert not is_getting_better([{"step": 1.0, "images": 10.0}])
+
+
+@pytest.mark.parametrize(
+    ("name", "likely", "since", "progress", "acts"),
+    [
+        ("oscillation", 0.9, 100, 0.6, False),
+        ("memorisation", 0.9, 100, 0.6, True),
+        ("memorisation", 0.6, 100, 0.6, False),
+        ("memorisation", 0.9, 400, 0.6, False),
+        ("memorisation", 0.9, 100, 0.4, False),
+    ],
+)
+def test_who_acts_while_samples_come_nearer(name: str, likely: float, since: int, progress: float, acts: bool) -> None:
+    """Only on what nearness does not speak against; on what is likely, lasts, and comes late enough."""
+    looks = [{"step": float(i), "images": 10.0 * i, "distance": 1.0 if i < 30 else 0.5} for i in range(1, 41)]
+    verdict = Verdict(name, likely, "severe", "as this test wants it", (), since)
+    assert must_act(looks, [verdict], 0, progress) == acts
+    level = [look | {"distance": 1.0} for look in looks]
+    assert must_act(level, [verdict], 0, progress) == (acts or name == "oscillation")
 
 
 def test_nobody_acts_early(train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,11 +53,18 @@ class Course:
 
     def peak(self, name: str) -> float | None:
         """The largest median of five looks in a row so far."""
+        medians = self._medians(name)
+        return max(medians) if medians else None
+
+    def _medians(self, name: str) -> list[float]:
         values = values_of(self.looks, name)
-        if not values:
-            return None
-        runs = [median(values[i : i + LEAST_LOOKS]) for i in range(max(1, len(values) - LEAST_LOOKS + 1))]
-        return max(runs)
+        starts = range(max(1, len(values) - LEAST_LOOKS + 1)) if values else ()
+        return [median(values[i : i + LEAST_LOOKS]) for i in starts]
+
+    def least(self, name: str) -> float | None:
+        """The smallest median of five looks in a row so far."""
+        medians = self._medians(name)
+        return min(medians) if medians else None
 
     def names(self, ending: str) -> list[str]:
         """Of the figures that end so."""

@@ -14,11 +14,13 @@ from gansmith.watch.verdicts import LIKELY, Verdict, lasting, probability
 
 MOST_ACTS = 10
 """Cures that are tried before the treatment gives up."""
-EARLIEST, SURE, NEARER = 0.5, 0.8, 0.7
+EARLIEST, SURE, NEARER = 0.5, 0.7, 0.7
 """Part of a run before which nobody acts on a verdict; how likely it has to be; and by which the distance of fakes from
 reals has to fall within a quarter of the steps for a game to be left alone: what ends well is restless at first."""
-SUDDEN, A_LITTLE = 2.0, 0.01
-"""By how much farther from the reals than of late the samples of a sound moment are not."""
+OF_GOOD_SAMPLES = ("divergence", "discriminator_overfitting", "memorisation")
+"""What a game may have while its samples come nearer to the reals."""
+WORSE, A_LITTLE = 2.0, 0.01
+"""By how much farther from the reals than the nearest so far the samples of a sound moment may be: times, and more."""
 TURN = 2
 """Cures of one illness before those of the next."""
 CAUSES_FIRST = (
@@ -83,16 +85,16 @@ class Act:
 
 def is_sound(looks: Sequence[Signals]) -> bool:
     """Whether the moment of the last look is one to come back to: no illness is even half as likely as a verdict, and
-    the samples are not suddenly farther from the reals, which no verdict, by its medians, says at once."""
+    the samples are about as near to the reals as they ever were; that they are not, no verdict says at once."""
     course = Course(looks)
     likely = [probability(illness, course) or 0.0 for illness in ILLNESSES.values()]
-    return len(looks) >= FIRST_WORD and max(likely) < LIKELY / 2 and not is_sudden(course)
+    return len(looks) >= FIRST_WORD and max(likely) < LIKELY / 2 and not is_worse(course)
 
 
-def is_sudden(course: Course) -> bool:
-    """Whether the last look's samples are much farther from the reals than those of late."""
-    last, late = course.looks[-1].get("distance"), course.value("distance")
-    return last is not None and late is not None and last > SUDDEN * late + A_LITTLE
+def is_worse(course: Course) -> bool:
+    """Whether the last look's samples are much farther from the reals than the nearest so far."""
+    last, least = course.looks[-1].get("distance"), course.least("distance")
+    return last is not None and least is not None and last > WORSE * least + A_LITTLE
 
 
 def must_act(looks: Sequence[Signals], found: Sequence[Verdict], since: int, progress: float) -> bool:
@@ -104,7 +106,9 @@ def must_act(looks: Sequence[Signals], found: Sequence[Verdict], since: int, pro
         progress: part of the run that is over.
     """
     likely = [verdict for verdict in lasting(found, int(looks[-1]["images"])) if verdict.probability >= SURE]
-    return progress >= EARLIEST and bool(likely) and is_due(looks, since) and not is_getting_better(looks)
+    if is_getting_better(looks):
+        likely = [verdict for verdict in likely if verdict.name in OF_GOOD_SAMPLES]
+    return progress >= EARLIEST and bool(likely) and is_due(looks, since)
 
 
 def is_due(looks: Sequence[Signals], since: int) -> bool:
