@@ -513,21 +513,24 @@ def treated(setup: Setup, seed: int) -> Record:
     train = Loop(setup, seed).run.train
     firm, acts = mended(setup, sick(faults(evenly(train, CHECKED), len(train))))
     loop = Loop(firm, seed)
-    well, was_well, gave_up = Moment.of(loop), False, False
-    while not loop.is_over and not gave_up:
+    well, was_well, gave_up, done = Moment.of(loop), False, False, False
+    while not (gave_up or done):
         doctor = loop.doctor
         before = len(doctor.looks)
         loop.step()
-        if len(doctor.looks) == before:
+        if len(doctor.looks) == before and not loop.is_over:
             continue
         found = [one for one in doctor.verdicts() if one not in doctor.data]
         if not found and is_sound(doctor.looks):
             well, was_well = Moment.of(loop), True
         since, progress = max((act.back for act in acts), default=0), loop.number / loop.setup.steps
-        if not (doctor.broken or must_act(doctor.looks, found, since, progress)):
+        tried = judged(acts, well.doctor["images"])
+        on_trial = any(act.helped is False for act in tried[-1:])
+        if not (doctor.broken or must_act(doctor.looks, found, since, progress, on_trial)):
+            done = loop.is_over
             continue
-        firm, acts = well.setup, judged(acts, well.doctor["images"])
-        found = found if doctor.broken else lasting(found, doctor.images)
+        firm, acts = well.setup, tried
+        found = found if doctor.broken else lasting(found, doctor.images) or found
         choice = next_cure(found, acts, partial(knobs, firm, doctor.broken))
         if choice is None:
             gave_up = True

@@ -20,7 +20,7 @@ import torch
 
 import gansmith
 from gansmith.apps.configure import Layer, differences, from_file, nested, resolve
-from gansmith.apps.treat import acts_of, mend, record, treat, treated
+from gansmith.apps.treat import acts_of, mend, on_trial, record, treat, treated
 from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, Diverged, GansmithError, Ill
@@ -481,8 +481,10 @@ def play(
     """`play_run` with a doctor, again and again while a treatment goes on."""
     dataset = judge.dataset
     while True:
-        since = max((act.back for act in acts_of(directory)), default=0)
-        staff = Staff(judge, Attendant(dataset, orders, since) if config.train.looks else None)
+        acts = acts_of(directory)
+        since = max((act.back for act in acts), default=0)
+        attendant = Attendant(dataset, orders, since, on_trial(directory, acts)) if config.train.looks else None
+        staff = Staff(judge, attendant)
         try:
             play_run(directory, config, dataset, meta, pace, staff, quiet)
         except (Ill, Diverged) as error:

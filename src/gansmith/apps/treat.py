@@ -17,6 +17,7 @@ from gansmith.core.spec import Spec
 from gansmith.data import Dataset
 from gansmith.recipes import build
 from gansmith.training.checkpoint import name_of, newest
+from gansmith.training.observers import Row
 from gansmith.training.rundir import HEALTHY, RunDir
 from gansmith.watch.attend import sick_data
 from gansmith.watch.illnesses import Cure, changed, possible, setting
@@ -66,9 +67,8 @@ def treat(run: RunDir, config: Config, spec: Spec, error: Ill | Diverged) -> Con
     signals = [row["signals"] for row in rows]
     found = verdicts(signals, str(error).splitlines()[0] if isinstance(error, Diverged) else "")
     images = int(rows[-1]["images"]) if rows else 0
-    found = found if isinstance(error, Diverged) else lasting(found, images)
-    healthy = run.read(HEALTHY).get("checkpoint")
-    back = next((int(row["images"]) for row in rows if name_of(row["step"]) == healthy), 0)
+    found = found if isinstance(error, Diverged) else lasting(found, images) or found
+    healthy, back = last_well(run, rows)
     tried, firm = judged(acts, back), config
     if tried and not tried[-1].helped:
         firm = changed(config, tried[-1].before)
@@ -88,6 +88,18 @@ def treat(run: RunDir, config: Config, spec: Spec, error: Ill | Diverged) -> Con
         where = f"The run is as it was after {back} images, when it was last well."
         raise Ill(f"{gave_up(run, found, tried, images)}\n{where}")
     return firm
+
+
+def last_well(run: RunDir, rows: Sequence[Row]) -> tuple[str | None, int]:
+    """The checkpoint of the last moment at which nothing ailed the game, and the images that it had seen; None and 0
+    where there was none."""
+    healthy = run.read(HEALTHY).get("checkpoint")
+    return healthy, next((int(row["images"]) for row in rows if name_of(row["step"]) == healthy), 0)
+
+
+def on_trial(run: RunDir, acts: Sequence[Act]) -> bool:
+    """Whether the game has not been sound since the last cure."""
+    return any(act.helped is False for act in judged(acts, last_well(run, run.looks())[1])[-1:])
 
 
 def gave_up(run: RunDir, found: Sequence[Verdict], acts: Sequence[Act], images: int) -> str:

@@ -45,6 +45,8 @@ def check(path: Source, json_: Json = False) -> None:
             print(f"{what}: {', '.join(group)}")
         if len(groups) > MOST_NAMED:
             print(f"{what}: and {len(groups) - MOST_NAMED} more groups")
+    if report.duplicates:
+        print("--set data.duplicates=drop: train on each once")
     print("clean" if report.clean else f"{report.broken} broken, {len(report.duplicates)} groups of duplicates")
 
 

@@ -65,10 +65,11 @@ class Attendant:
         dataset: of the run.
         orders: what it is to do.
         since: images that the game had seen when it went on with the last cure, which is to be watched for a while.
+        on_trial: whether it has not been sound since.
     """
 
-    def __init__(self, dataset: Dataset, orders: Orders = ORDERS, since: int = 0):
-        self.eyes, self.orders, self.since = Observatory(dataset), orders, since
+    def __init__(self, dataset: Dataset, orders: Orders = ORDERS, since: int = 0, on_trial: bool = False):
+        self.eyes, self.orders, self.since, self.on_trial = Observatory(dataset), orders, since, on_trial
         self.signals: list[Signals] = []
         self.data = sick_data(dataset)
 
@@ -86,9 +87,10 @@ class Attendant:
         }
         so_far = "so far: " if ails and session.clock.progress < EARLIEST else ""
         words = so_far + in_words([*ails, *self.data])
-        is_time = must_act(self.signals, ails, self.since, session.clock.progress)
-        alarm = self.orders.on_illness != "warn" and is_time
         keep = self.orders.on_illness == "treat" and not ails and is_sound(self.signals)
+        self.on_trial = self.on_trial and not keep
+        is_time = must_act(self.signals, ails, self.since, session.clock.progress, self.on_trial)
+        alarm = self.orders.on_illness != "warn" and is_time
         return Finding(row, words, words if alarm else "", keep, settled(self.signals))
 
     def measure_rest(self, session: Session) -> None:

@@ -97,14 +97,19 @@ def is_worse(course: Course) -> bool:
     return last is not None and least is not None and last > WORSE * least + A_LITTLE
 
 
-def must_act(looks: Sequence[Signals], found: Sequence[Verdict], since: int, progress: float) -> bool:
+def must_act(
+    looks: Sequence[Signals], found: Sequence[Verdict], since: int, progress: float, on_trial: bool = False
+) -> bool:
     """Whether something is to be done now about what ails the game.
 
     Args:
         found: what that is.
         since: see `is_due`.
         progress: part of the run that is over.
+        on_trial: whether the game has not been sound since the last cure: with that it does not end while ill.
     """
+    if on_trial and progress >= 1:
+        return bool(found)
     likely = [verdict for verdict in lasting(found, int(looks[-1]["images"])) if verdict.probability >= SURE]
     if is_getting_better(looks):
         likely = [verdict for verdict in likely if verdict.name in OF_GOOD_SAMPLES]
