@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith.data.marks import Mark
 from gansmith.training.pictures import grid, on_white, save_film, save_picture
+
+MARK = Mark("0123456789abcdef", "gansmith")
 
 
 def test_transparency_is_white_in_the_film(tmp_path: Path) -> None:
@@ -17,10 +20,11 @@ def test_transparency_is_white_in_the_film(tmp_path: Path) -> None:
     hidden[..., 0] = 255
     frames = [tmp_path / f"{i}.png" for i in range(2)]
     for frame in frames:
-        save_picture(grid(hidden), frame)
-    save_film(frames, tmp_path / "film.webp")
+        save_picture(grid(hidden), frame, MARK)
+    save_film(frames, tmp_path / "film.webp", MARK)
     with Image.open(tmp_path / "film.webp") as film:
         assert film.n_frames >= 1
+        assert MARK.run.encode() in film.info["xmp"]
         assert np.asarray(film.convert("RGB")).min() >= 250
 
 

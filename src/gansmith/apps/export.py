@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gansmith.apps.credentials import credentials
+from gansmith.apps.made import Maker
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.paths import write_atomic
-from gansmith.training.pictures import grid, save_picture
+from gansmith.data.marks import SOURCE
+from gansmith.training.pictures import grid
 
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Raises ConfigError where `save_images` could not, or should not, write; before anything is computed."""
     if out.suffix.lower() not in (".png", ".npz", ""):
         raise ConfigError(f"{out}: expected a folder, a .png or an .npz")
+    credentials()
     taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
     if taken and not overwrite:
         raise ConfigError(f"{out}: is there already; choose another place, or --overwrite")
@@ -26,9 +30,9 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out}: is a file; expected a folder")
 
 
-def save_images(images: np.ndarray, out: Path, labels: np.ndarray | None = None) -> None:
-    """Writes uint8 (N, H, W, C) to a folder (a PNG each), to a ``.png`` (one grid) or to an ``.npz`` (``images`` and,
-    where there are any, ``labels``).
+def save_images(images: np.ndarray, out: Path, maker: Maker, labels: np.ndarray | None = None) -> None:
+    """Writes uint8 (N, H, W, C) to a folder (a PNG each), to a ``.png`` (one grid) or to an ``.npz`` (``images``,
+    where there are any ``labels``, and ``source``: what a mark says).
 
     Raises:
         GansmithError: the place cannot be written.
@@ -36,17 +40,17 @@ def save_images(images: np.ndarray, out: Path, labels: np.ndarray | None = None)
     try:
         (out.parent if out.suffix else out).mkdir(parents=True, exist_ok=True)
         if out.suffix.lower() == ".png":
-            save_picture(grid(images), out)
+            maker.write(grid(images), out)
         elif out.suffix.lower() == ".npz":
             buffer = io.BytesIO()
             arrays = {"images": images} | ({} if labels is None else {"labels": labels})
+            arrays |= {"source": np.array([SOURCE, maker.run.mark.maker, maker.run.mark.run])} if maker.marked else {}
             np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
             write_atomic(out, buffer.getvalue())
         else:
             digits = len(str(len(images) - 1))
             for i, image in enumerate(images):
-                save_picture(
-                    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image), out / f"{i:0{digits}}.png"
-                )
+                picture = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+                maker.write(picture, out / f"{i:0{digits}}.png")
     except OSError as error:
         raise GansmithError(f"{out}: cannot be written: {error.strerror or error}") from error

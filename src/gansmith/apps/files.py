@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 import re
 import sys
 from collections import Counter
@@ -17,14 +16,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gansmith.apps.made import Maker
 from gansmith.apps.run import Run
 from gansmith.apps.tiles import GIB, Way, ignored, mapped
 from gansmith.core.errors import ConfigError, DataError, GansmithError
 from gansmith.core.game import Request, Translator
 from gansmith.core.names import named
-from gansmith.core.paths import write_atomic
 from gansmith.core.words import words_of
 from gansmith.data.layout import is_image, wanted
+from gansmith.data.marks import HOLD_MARKS
 from gansmith.data.picture import BROKEN, Header, open_image, to_eight_bit, upright
 from gansmith.data.sources.folder import scan
 from gansmith.nets.translate import instance_norms
@@ -231,8 +231,11 @@ class Planned:
     failed: dict[Path, str]
 
 
-def plan(pattern: str, out: Path, way: Way, keeps: bool, overwrite: bool) -> Planned:
+def plan(pattern: str, out: Path, way: Way, keeps: bool, overwrite: bool, marked: bool = True) -> Planned:
     """Where everything goes; known before anything is computed.
+
+    Args:
+        marked: whether files are to say that a trained model made them, which not all formats can.
 
     Raises:
         ConfigError: OUT is no place for these, inputs would be overwritten, or two results are to have one name.
@@ -246,7 +249,7 @@ def plan(pattern: str, out: Path, way: Way, keeps: bool, overwrite: bool) -> Pla
     suffixes, failed = {}, {}
     for source in sources:
         try:
-            suffixes[source] = suffix_for(source, out if is_file_name(out) else source, way, keeps)
+            suffixes[source] = suffix_for(source, out if is_file_name(out) else source, way, keeps, marked)
         except DataError as error:
             failed[source] = str(error)
     targets = dict.fromkeys(suffixes, out) if is_file_name(out) else names(suffixes, base, out)
@@ -280,7 +283,7 @@ def is_file_name(out: Path) -> bool:
     return is_image(out.name) and not out.is_dir()
 
 
-def suffix_for(source: Path, like: Path, way: Way, keeps: bool) -> str:
+def suffix_for(source: Path, like: Path, way: Way, keeps: bool, marked: bool) -> str:
     """The suffix of what is made of an image: that of `like` where its format can hold it, else ``.png``.
 
     Raises:
@@ -290,8 +293,11 @@ def suffix_for(source: Path, like: Path, way: Way, keeps: bool) -> str:
     with decoding(), open_image(source) as image:
         mode, side = Kind.of(image).mode(way, keeps), max(image.size) * way.scale
     kind = format_of(like)
-    if mode in HOLDS.get(kind, ()) and kind in Image.SAVE and side <= LONGEST.get(kind, side):
+    holds = mode in HOLDS.get(kind, ()) and kind in Image.SAVE and side <= LONGEST.get(kind, side)
+    if holds and (kind in HOLD_MARKS or not marked):
         return like.suffix
+    if holds and like is not source:
+        raise ConfigError(f"{like}: {kind} cannot say that a trained model made it; choose a .png, or --no-mark")
     if like is not source:
         raise ConfigError(f"{like}: {kind} cannot hold {mode} of {side} pixels a side; choose a .png")
     return ".png"
@@ -431,7 +437,7 @@ def as_image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def save(image: Image.Image, target: Path, profile: bytes | None = None) -> None:
+def save(image: Image.Image, target: Path, maker: Maker, profile: bytes | None = None) -> None:
     """Writes an image, whole or not at all, in the format of the suffix.
 
     Args:
@@ -441,11 +447,9 @@ def save(image: Image.Image, target: Path, profile: bytes | None = None) -> None
         GansmithError: it cannot be written.
     """
     fits = profile is not None and PROFILES.get(profile[16:20]) == image.mode.removesuffix("A")
-    buffer = io.BytesIO()
     try:
-        image.save(buffer, format_of(target), quality=QUALITY, icc_profile=profile if fits else None)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(target, buffer.getvalue())
+        maker.write(image, target, format_of(target), quality=QUALITY, icc_profile=profile if fits else None)
     except BROKEN as error:
         raise GansmithError(f"{target}: cannot be written: {error}") from error
 
@@ -462,6 +466,7 @@ def apply(
     to: str | None = None,
     max_memory: float = 4.0,
     overwrite: bool = False,
+    marked: bool = True,
 ) -> list[Path]:
     """Translates, upscales or restores images; what becomes of which is said by `inputs` and `plan`.
 
@@ -472,6 +477,7 @@ def apply(
         out: a file for one image, else a folder.
         to: which of two domains to come to, A or B; by default that of the run's samples.
         max_memory: GiB that the process may take; larger images go by tiles.
+        marked: whether files say that a trained model made them.
 
     Returns:
         The files written.
@@ -482,15 +488,15 @@ def apply(
     """
     check_verb(run, verb)
     memory, held, keeps = checked_memory(run, max_memory), taken(run), verb != "translate"
-    with way_of(run, to) as way:
-        planned = plan(pattern, out, way, keeps, overwrite)
+    with way_of(run, to) as way, Maker(run.dir, marked) as maker:
+        planned = plan(pattern, out, way, keeps, overwrite, marked)
         failed = dict(planned.failed)
         for source, reason in failed.items():
             tell(source, reason)
         with bar(verb, len(planned.jobs)) as advance:
             for job in planned.jobs:
                 try:
-                    convert(job, way, keeps, memory, held, advance)
+                    convert(job, maker, way, keeps, memory, held, advance)
                 except GansmithError as error:
                     failed[job.source] = str(error)
                     tell(job.source, str(error))
@@ -501,7 +507,13 @@ def apply(
 
 
 def convert(
-    job: Job, way: Way, keeps: bool, memory: float, held: float, advance: Callable[[float], None] = ignored
+    job: Job,
+    maker: Maker,
+    way: Way,
+    keeps: bool,
+    memory: float,
+    held: float,
+    advance: Callable[[float], None] = ignored,
 ) -> None:
     """Reads one image, and writes what is made of it.
 
@@ -513,7 +525,7 @@ def convert(
     pixels = picture.colours.width * picture.colours.height
     held += COPIES * pixels * (1 + way.scale**2)
     made = made_of(picture, way, lambda array: mapped(way, array, memory, held, advance), keeps)
-    save(made, job.target, picture.profile)
+    save(made, job.target, maker, picture.profile)
 
 
 def tell(source: Path, reason: str) -> None:

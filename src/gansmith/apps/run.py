@@ -224,6 +224,7 @@ class Run:
         to: str | None = None,
         max_memory: float = 4.0,
         overwrite: bool = False,
+        marked: bool = True,
     ) -> list[Path]:
         """Files of images of the other kind, of a cyclegan or a pix2pix; see `gansmith translate --help`.
 
@@ -232,6 +233,7 @@ class Run:
             out: a file for one image, else a folder.
             to: B, what ``to`` was in training, or A, the way back; by default B.
             max_memory: GiB that the process may take; larger images go by tiles.
+            marked: whether the files say that a trained model made them (see `gansmith.data.marks`).
 
         Returns:
             The files written.
@@ -240,26 +242,47 @@ class Run:
             ConfigError: the run does something else, or has no such way, or files are there already.
             DataError: there are no images, or some cannot be read; the others are written.
         """
-        return self._apply("translate", images, out, to, max_memory, overwrite)
+        return self._apply("translate", images, out, to, max_memory, overwrite, marked)
 
     def upscale(
-        self, images: str | Path, out: str | Path, *, max_memory: float = 4.0, overwrite: bool = False
+        self,
+        images: str | Path,
+        out: str | Path,
+        *,
+        max_memory: float = 4.0,
+        overwrite: bool = False,
+        marked: bool = True,
     ) -> list[Path]:
         """Files of larger images, of an srgan; arguments and errors are `translate`'s."""
-        return self._apply("upscale", images, out, None, max_memory, overwrite)
+        return self._apply("upscale", images, out, None, max_memory, overwrite, marked)
 
     def restore(
-        self, images: str | Path, out: str | Path, *, max_memory: float = 4.0, overwrite: bool = False
+        self,
+        images: str | Path,
+        out: str | Path,
+        *,
+        max_memory: float = 4.0,
+        overwrite: bool = False,
+        marked: bool = True,
     ) -> list[Path]:
         """Files of images without their damage, of an srgan of scale 1; arguments and errors are `translate`'s."""
-        return self._apply("restore", images, out, None, max_memory, overwrite)
+        return self._apply("restore", images, out, None, max_memory, overwrite, marked)
 
     def _apply(
-        self, verb: Verb, images: str | Path, out: str | Path, to: str | None, max_memory: float, overwrite: bool
+        self,
+        verb: Verb,
+        images: str | Path,
+        out: str | Path,
+        to: str | None,
+        max_memory: float,
+        overwrite: bool,
+        marked: bool,
     ) -> list[Path]:
         from gansmith.apps.files import apply
 
-        return apply(self, verb, str(images), Path(out), to=to, max_memory=max_memory, overwrite=overwrite)
+        return apply(
+            self, verb, str(images), Path(out), to=to, max_memory=max_memory, overwrite=overwrite, marked=marked
+        )
 
     def image_of(self, image: np.ndarray, to: str | None = None, max_memory: float | None = None) -> np.ndarray:
         """What `translate`, `upscale` or `restore` makes of one image, uint8 (H, W, C) of any size, as an array."""
@@ -697,7 +720,7 @@ def picture_plane(run: Run, dataset: Dataset) -> None:
     run.dir.samples.mkdir(exist_ok=True)
     with torch.inference_mode(), player.evaluated() as nets:
         decoded = player.finished(player.game.autoencoder.grid(nets, PLANE_SIDE))
-    save_picture(grid(decoded.numpy(), PLANE_SIDE), run.dir.samples / "latent.png")
+    save_picture(grid(decoded.numpy(), PLANE_SIDE), run.dir.samples / "latent.png", run.dir.mark)
     held = dataset.heldout
     if held.labels is not None and len(held) and find_spec("matplotlib"):
         save_scatter(run.encode(held.images), held.labels, run.spec.classes, run.dir.samples / "codes.png")
@@ -708,7 +731,7 @@ def conclude(run: Run, dataset: Dataset) -> None:
     rows = run.dir.rows()
     frames = sorted(run.dir.samples.glob("[0-9]*.png"))
     if frames:
-        save_film(frames, run.path / "film.webp")
+        save_film(frames, run.path / "film.webp", run.dir.mark)
     if find_spec("matplotlib"):
         save_plot(rows, run.path / "losses.png", run.path.name)
     picture_plane(run, dataset)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.runs import Best, RunPath
+from gansmith.cli.runs import Best, Json, NoMark, RunPath
 
 if TYPE_CHECKING:
     from gansmith.apps.files import Verb
@@ -46,6 +46,7 @@ def translate(
     max_memory: MaxMemory = 4.0,
     best: Best = False,
     overwrite: Overwrite = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Turn images into those of the other kind, with a cyclegan or pix2pix that you trained.
 
@@ -58,7 +59,7 @@ def translate(
 
         gansmith translate runs/cyclegan-summer-1 snow.jpg green.jpg --to A
     """
-    use("translate", run, in_, out, to, max_memory, best, overwrite)
+    use("translate", run, in_, out, to, max_memory, best, overwrite, no_mark)
 
 
 def upscale(
@@ -68,6 +69,7 @@ def upscale(
     max_memory: MaxMemory = 4.0,
     best: Best = False,
     overwrite: Overwrite = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Enlarge images, with an srgan that you trained, by the factor that it was trained for.
 
@@ -81,7 +83,7 @@ def upscale(
 
         gansmith upscale runs/srgan-photos-1 album/ album-large/ --max-memory 2
     """
-    use("upscale", run, in_, out, None, max_memory, best, overwrite)
+    use("upscale", run, in_, out, None, max_memory, best, overwrite, no_mark)
 
 
 def restore(
@@ -91,6 +93,7 @@ def restore(
     max_memory: MaxMemory = 4.0,
     best: Best = False,
     overwrite: Overwrite = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Take damage back from images, with an srgan that you trained with --scale 1.
 
@@ -101,17 +104,27 @@ def restore(
 
         gansmith restore runs/srgan-photos-2 'scans/*.tif' restored/
     """
-    use("restore", run, in_, out, None, max_memory, best, overwrite)
+    use("restore", run, in_, out, None, max_memory, best, overwrite, no_mark)
 
 
 def use(
-    verb: Verb, run: Path, in_: str, out: Path, to: str | None, max_memory: float, best: bool, overwrite: bool
+    verb: Verb,
+    run: Path,
+    in_: str,
+    out: Path,
+    to: str | None,
+    max_memory: float,
+    best: bool,
+    overwrite: bool,
+    no_mark: bool,
 ) -> None:
     """Does it, and says where to look."""
     from gansmith.apps.files import apply
     from gansmith.apps.run import load
 
-    written = apply(load(run, best), verb, in_, out, to=to, max_memory=max_memory, overwrite=overwrite)
+    written = apply(
+        load(run, best), verb, in_, out, to=to, max_memory=max_memory, overwrite=overwrite, marked=not no_mark
+    )
     print(written[0] if len(written) == 1 else f"{len(written)} images in {out}")
 
 
@@ -128,6 +141,7 @@ def draw(
     ] = None,
     best: Best = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Draw what you say, with a stackgan that you trained on images with captions.
 
@@ -141,6 +155,7 @@ def draw(
     """
     from gansmith.apps.export import check_target, save_images
     from gansmith.apps.files import draw_images, name_of, unknown_words
+    from gansmith.apps.made import Maker
     from gansmith.apps.run import load
 
     target = out or run / f"drawn-{name_of(text)}.png"
@@ -149,5 +164,53 @@ def draw(
     images = draw_images(loaded, text, n, seed)
     if unknown := unknown_words(loaded, text):
         print(f"gansmith: training has not seen: {', '.join(unknown)}", file=sys.stderr)
-    save_images(images, target)
+    with Maker(loaded.dir, not no_mark) as maker:
+        save_images(images, target, maker)
     print(target)
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Images.")],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run: knows what it made, whatever became of the file's metadata, if the pixels are the same."
+        ),
+    ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Certificates (PEM) of an authority whose word counts for who signed. Repeat it."
+        ),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say whether images were made by gansmith, and by which run.
+
+    Every image that a command writes says so in its metadata: IPTC's `trainedAlgorithmicMedia`, the run's fingerprint,
+    a digest of the pixels. *ours* is a file as it was written; *altered*, one whose pixels were changed since;
+    *stripped*, one without its metadata that RUN knows by its pixels; all others are *not ours*. The exit code is 0
+    where all are ours, else 1.
+
+    Metadata can be written by anybody. Where GANSMITH_CREDENTIALS names a PEM file with a certificate and its key,
+    images are signed, too (C2PA); a signature that does not fit, or that no authority of --trust vouches for, is
+    *forged*.
+
+    Examples:
+
+        gansmith verify download.png
+
+        gansmith verify samples/*.png --run runs/dcgan-photos-1
+    """
+    import json
+
+    from gansmith.apps.verify import verify as judged
+
+    found = [judged(file, run, trust or ()) for file in files]
+    if json_:
+        print(json.dumps([one.to_json() for one in found], indent=2))
+    else:
+        for one in found:
+            print(one)
+    if any(one.status != "ours" for one in found):
+        raise typer.Exit(1)

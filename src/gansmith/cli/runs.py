@@ -12,6 +12,12 @@ import typer
 from gansmith.cli import show
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+NoMark = Annotated[
+    bool,
+    typer.Option(
+        "--no-mark", help="Leave out of the files that a trained model made them. The run remembers that, too."
+    ),
+]
 Best = Annotated[
     bool, typer.Option("--best", help="From the checkpoint of the best quick score during training, not the last one.")
 ]
@@ -201,15 +207,19 @@ def sample(
     ] = None,
     best: Best = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
+    no_mark: NoMark = False,
 ) -> None:
     """Make images with a trained GAN."""
     from gansmith.apps.export import check_target, save_images
+    from gansmith.apps.made import Maker
     from gansmith.apps.run import load
 
     target = out or run / "samples.png"
     check_target(target, overwrite or out is None)
     loaded = load(run, best)
-    save_images(loaded.sample(n, seed, truncation, class_), target, loaded.labels(n, class_))
+    images, labels = loaded.sample(n, seed, truncation, class_), loaded.labels(n, class_)
+    with Maker(loaded.dir, not no_mark) as maker:
+        save_images(images, target, maker, labels)
     print(target)
 
 

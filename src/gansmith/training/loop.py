@@ -248,7 +248,7 @@ class Trainer:
     def frame(self, watchers: Watchers) -> None:
         """A picture of what the nets make now."""
         path = self.run.samples / f"{self.session.clock.images:010d}.png"
-        save_picture(picture(self.session, self.judge.dataset), path)
+        save_picture(picture(self.session, self.judge.dataset), path, self.run.mark)
         watchers.frame(self.session.clock, path)
 
     def save(self, state: str) -> Path:

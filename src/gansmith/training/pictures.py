@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gansmith.core.paths import write_atomic
+from gansmith.data.marks import Mark, encoded, stamped
 
 GAP = 2
 TERMS = (
@@ -49,11 +50,9 @@ def in_colour(images: np.ndarray) -> np.ndarray:
     return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Writes a PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+def save_picture(picture: Image.Image, path: Path, mark: Mark) -> None:
+    """Writes a PNG that says which run made it, whole or not at all."""
+    write_atomic(path, encoded(picture, "PNG", mark)[0])
 
 
 def on_white(picture: Image.Image) -> Image.Image:
@@ -64,18 +63,15 @@ def on_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert("RGB")
 
 
-def save_film(frames: Sequence[Path], path: Path, milliseconds: int = 150) -> None:
+def save_film(frames: Sequence[Path], path: Path, mark: Mark, milliseconds: int = 150) -> None:
     """An animated WebP of the grids; the last stays for two seconds."""
     pictures = []
     for frame in frames:
         with Image.open(frame) as picture:
             pictures.append(on_white(picture))
     durations = [milliseconds] * (len(pictures) - 1) + [2000]
-    buffer = io.BytesIO()
-    pictures[0].save(
-        buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=70, method=3
-    )
-    write_atomic(path, buffer.getvalue())
+    moving = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
+    write_atomic(path, stamped(pictures[0], "WEBP", mark, **moving, quality=70, method=3))
 
 
 def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:

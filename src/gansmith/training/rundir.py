@@ -2,11 +2,13 @@
 
 config.yaml  fully resolved      meta.json    versions, argv, data, length      metrics.jsonl  one object a line
 status.json  state, heartbeat    result.json  final figures                     health.jsonl   what the doctor sees
+made.jsonl   images written by its commands
 samples/  checkpoints/  reports/
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,16 +22,20 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+import gansmith
 from gansmith.core.clock import Plan
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.paths import runs_dir, write_atomic, write_json
 from gansmith.core.spec import Spec
+from gansmith.data.marks import Mark
 from gansmith.recipes import family_named
 from gansmith.training.checkpoint import CheckpointError, load_checkpoint, newest
 
 log = logging.getLogger("gansmith")
 
+MADE = "made.jsonl"
+"""A line for each image that a command wrote: its name, the digest of its pixels, whether it is marked."""
 HEALTHY = "checkpoints/healthy.json"
 """Names the checkpoint of the last moment at which nothing ailed the game."""
 STALE_SECONDS = 120.0
@@ -100,6 +106,15 @@ class RunDir:
         if meta and not (isinstance(meta["data"], dict) and {"name", "fingerprint"} <= set(meta["data"])):
             raise ConfigError(f"{self.path / 'meta.json'}: damaged: data: expected a name and a fingerprint")
         return meta
+
+    @property
+    def mark(self) -> Mark:
+        """What images of the run say of where they come from."""
+        meta, config = self.meta(), self.config()
+        data = meta["data"]["fingerprint"] if meta else ""
+        known = json.dumps([meta.get("created"), data, config.family, config.train.seed])
+        fingerprint = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
+        return Mark(fingerprint, f"gansmith {gansmith.__version__} {config.family}")
 
     def began_in_bf16(self) -> bool:
         """Whether precision ``auto`` may be bf16: it was when the run began, or it has not begun."""
@@ -210,6 +225,12 @@ class RunDir:
         """The metrics, oldest first; a last line that a crash cut short is left out."""
         return whole_rows(self.metrics)
 
+    def made(self) -> dict[str, dict[str, Any]]:
+        """What is remembered of the images that were made and written, by digest of their pixels."""
+        path = self.path / MADE
+        rows = [_object(line) for line in (path.read_text().splitlines() if path.exists() else [])]
+        return {row["pixels"]: row for row in rows if "pixels" in row}
+
     def looks(self) -> list[dict[str, Any]]:
         """What the doctor saw and said, oldest first, as `rows`."""
         return whole_rows(self.health)
@@ -234,10 +255,19 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _object(line: str) -> dict[str, Any]:
+    """What a line says; nothing where a crash cut it short."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _step_of(line: str) -> int:
     """The step of a row of metrics; beyond any step where a crash cut the line short."""
     try:
-        return int(json.loads(line)["step"])
+        return int(_object(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 2**62
 
