@@ -15,7 +15,7 @@ import torch
 from PIL import Image, ImageCms
 from torch import Tensor, nn
 
-from gansmith.apps import files
+from gansmith.apps import files, made
 from gansmith.apps.files import (
     apply,
     draw_images,
@@ -26,10 +26,13 @@ from gansmith.apps.files import (
     translate_array,
     unknown_words,
 )
+from gansmith.apps.made import Maker
 from gansmith.apps.run import Run
 from gansmith.apps.tiles import GIB
 from gansmith.core.errors import ConfigError, DataError, GansmithError
 from gansmith.core.game import Reader, Request, Translator
+from gansmith.data.marks import Mark, read
+from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime
 
 
@@ -50,6 +53,10 @@ def no_columns(nets: Any, images: Tensor, targets: Tensor | None) -> tuple[Tenso
     raise AssertionError
 
 
+HERE = Path("runs/mine")
+PLACE = cast(RunDir, SimpleNamespace(path=HERE, mark=Mark("0123456789abcdef", "gansmith")))
+
+
 def run_of(translator: Translator | None = None, family: str = "dcgan", **parts: Any) -> Run:
     """What stands for a trained run."""
     nets = nn.ModuleDict({"G": nn.Conv2d(1, 1, 1)})
@@ -62,7 +69,7 @@ def run_of(translator: Translator | None = None, family: str = "dcgan", **parts:
     runtime = Runtime(torch.device("cpu"), autocasts=False)
     player = SimpleNamespace(game=game, runtime=runtime, evaluated=evaluated, **parts)
     config, spec = SimpleNamespace(family=family), SimpleNamespace(words=("a", "red", "circle"))
-    return cast(Run, SimpleNamespace(path=Path("runs/mine"), config=config, spec=spec, player=player))
+    return cast(Run, SimpleNamespace(path=HERE, dir=PLACE, config=config, spec=spec, player=player))
 
 
 def enlarging(channels: int, scale: int = 2) -> Run:
@@ -256,7 +263,7 @@ def test_every_format_holds_what_it_is_said_to(suffix: str, mode: str) -> None:
     y, x = np.mgrid[:32, :48]
     pixels = np.uint8(np.stack([4 * x, 5 * y, 255 - 4 * x, 128 + x], 2))
     picture = Image.fromarray(pixels).convert(mode)
-    save(picture, Path("out" + suffix))
+    save(picture, Path("out" + suffix), Maker(PLACE, marked=False))
     with Image.open("out" + suffix) as made:
         assert made.has_transparency_data == mode.endswith("A")
         difference = np.asarray(made.convert(mode)).astype(int) - np.asarray(picture)
@@ -267,14 +274,25 @@ def test_the_format_stays_where_it_can() -> None:
     for name in ("a.jpg", "b.webp", "c.TIFF", "d.bmp", "e.ppm", "f.gif", "g.ico", "h"):
         kind = {"h": "PNG"}.get(name)
         painted(Path("in", name), **({"format": kind} if kind else {}))
-    apply(translating(), "translate", "in", Path("out"))
+    apply(translating(), "translate", "in", Path("out"), marked=False)
     names = sorted(path.name for path in Path("out").iterdir())
     assert names == ["a.jpg", "b.webp", "c.TIFF", "d.bmp", "e.ppm", "f.png", "g.png"]
     for path in Path("out").iterdir():
         with Image.open(path) as made:
             assert made.format == files.format_of(path)
+            assert not read(path).is_synthetic
     apply(translating(), "translate", "in/h", Path("single"))
     assert [path.name for path in Path("single").iterdir()] == ["h.png"]
+
+
+def test_what_is_made_says_so_in_a_format_that_can() -> None:
+    for name in ("a.jpg", "d.bmp"):
+        painted(Path("in", name))
+    apply(translating(), "translate", "in", Path("out"))
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.jpg", "d.png"]
+    assert all(read(path).mark for path in Path("out").iterdir())
+    with pytest.raises(ConfigError, match="BMP cannot say .* --no-mark"):
+        apply(translating(), "translate", "in/a.jpg", Path("single.bmp"))
 
 
 def test_a_webp_that_grows_too_long_for_its_format() -> None:
@@ -293,8 +311,8 @@ def test_profiles_are_kept_where_they_fit() -> None:
             there = made.info.get("icc_profile")
             assert there == (None if str(path) == "big/L.png" else profile), "grey is not seen by a profile of colours"
     grey = b"\0" * 16 + b"GRAY" + b"\0" * 108
-    save(Image.new("LA", (2, 2)), Path("grey.png"), grey)
-    save(Image.new("RGB", (2, 2)), Path("red.png"), grey)
+    save(Image.new("LA", (2, 2)), Path("grey.png"), Maker(PLACE), grey)
+    save(Image.new("RGB", (2, 2)), Path("red.png"), Maker(PLACE), grey)
     with Image.open("grey.png") as made, Image.open("red.png") as other:
         assert made.info["icc_profile"] == grey
         assert "icc_profile" not in other.info
@@ -313,9 +331,9 @@ def test_what_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "write_atomic", full)
+    monkeypatch.setattr(made, "write_atomic", full)
     with pytest.raises(GansmithError, match=r"x\.png: cannot be written: .*No space left on device"):
-        save(Image.new("L", (2, 2)), Path("x.png"))
+        save(Image.new("L", (2, 2)), Path("x.png"), Maker(PLACE))
 
 
 # ---- which files
