@@ -15,7 +15,8 @@ import torch
 from PIL import Image, ImageCms
 from torch import Tensor, nn
 
-from gansmith.apps import files, made
+from gansmith.apps import files
+from gansmith.apps import made as making
 from gansmith.apps.files import (
     apply,
     draw_images,
@@ -31,7 +32,8 @@ from gansmith.apps.run import Run
 from gansmith.apps.tiles import GIB
 from gansmith.core.errors import ConfigError, DataError, GansmithError
 from gansmith.core.game import Reader, Request, Translator
-from gansmith.data.marks import Mark, read
+from gansmith.data import marks
+from gansmith.data.marks import Mark
 from gansmith.training.rundir import RunDir
 from gansmith.training.runtime import Runtime
 
@@ -280,7 +282,7 @@ def test_the_format_stays_where_it_can() -> None:
     for path in Path("out").iterdir():
         with Image.open(path) as made:
             assert made.format == files.format_of(path)
-            assert not read(path).is_synthetic
+            assert not marks.read(path).is_synthetic
     apply(translating(), "translate", "in/h", Path("single"))
     assert [path.name for path in Path("single").iterdir()] == ["h.png"]
 
@@ -290,8 +292,8 @@ def test_what_is_made_says_so_in_a_format_that_can() -> None:
         painted(Path("in", name))
     apply(translating(), "translate", "in", Path("out"))
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.jpg", "d.png"]
-    assert all(read(path).mark for path in Path("out").iterdir())
-    with pytest.raises(ConfigError, match="BMP cannot say .* --no-mark"):
+    assert all(marks.read(path).mark for path in Path("out").iterdir())
+    with pytest.raises(ConfigError, match=r"BMP cannot say .* --no-mark"):
         apply(translating(), "translate", "in/a.jpg", Path("single.bmp"))
 
 
@@ -331,7 +333,7 @@ def test_what_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(made, "write_atomic", full)
+    monkeypatch.setattr(making, "write_atomic", full)
     with pytest.raises(GansmithError, match=r"x\.png: cannot be written: .*No space left on device"):
         save(Image.new("L", (2, 2)), Path("x.png"), Maker(PLACE))
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from gansmith.data.marks import Mark
+from gansmith.training.rundir import RunDir
 
 from .conftest import Answer
 
@@ -90,6 +94,17 @@ def test_a_run_that_makes_images_of_noise(command: Command, trained: Path) -> No
 # ---- drawing
 
 
+class Loaded(NamedTuple):
+    """What stands for a run."""
+
+    path: Path
+    best: bool
+
+    @property
+    def dir(self) -> RunDir:
+        return cast(RunDir, SimpleNamespace(path=self.path, mark=Mark("0123456789abcdef", "gansmith")))
+
+
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """Drawings are white, and only the colour red is known."""
@@ -103,7 +118,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     monkeypatch.setattr(files, "draw_images", draw_images)
     monkeypatch.setattr(files, "unknown_words", lambda loaded, text: [w for w in text.split() if w != "red"])
-    monkeypatch.setattr(run, "load", lambda path, best=False: (path, best))
+    monkeypatch.setattr(run, "load", lambda path, best=False: Loaded(path, best))
     Path("r").mkdir()
     return noted
 
