@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from gansmith.apps.credentials import credentials
+from gansmith.apps.latent import Inverted
 from gansmith.apps.made import Maker
 from gansmith.core.errors import ConfigError, GansmithError
 from gansmith.core.paths import write_atomic
 from gansmith.data.marks import SOURCE
-from gansmith.training.pictures import grid
+from gansmith.training.pictures import grid, on_white, side_by_side
 
 
 def check_target(out: Path, overwrite: bool) -> None:
@@ -54,3 +55,44 @@ def save_images(images: np.ndarray, out: Path, maker: Maker, labels: np.ndarray 
                 maker.write(picture, out / f"{i:0{digits}}.png")
     except OSError as error:
         raise GansmithError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def check_files(*files: tuple[Path, str], overwrite: bool) -> None:
+    """Raises ConfigError where one of these cannot, or should not, be written; before anything is computed.
+
+    Args:
+        files: each with the suffix that it must have.
+    """
+    credentials()
+    for file, suffix in files:
+        if file.suffix.lower() != suffix:
+            raise ConfigError(f"{file}: expected a {suffix}")
+        if file.exists() and (file.is_dir() or not overwrite):
+            raise ConfigError(f"{file}: is there already; choose another place, or --overwrite")
+
+
+def save_walk(images: np.ndarray, film: Path, strip: Path, steps: int, maker: Maker) -> None:
+    """A film of a walk; and a strip, a row for each way from one image to the next."""
+    with maker.run.writing():
+        film.parent.mkdir(parents=True, exist_ok=True)
+        scale = max(1, FILM_SIDE // max(images.shape[1:3]))
+        frames = [
+            on_white(grid(image[None], 1).resize([scale * side for side in image.shape[1::-1]], 0)) for image in images
+        ]
+        maker.write(frames[0], film, "WEBP", save_all=True, append_images=frames[1:], duration=80, loop=0, quality=80)
+        ways = -(-(len(images) - 1) // steps)
+        rows = [images[i * steps : (i + 1) * steps + 1] for i in range(ways)]
+        maker.write(grid(np.concatenate(rows), steps + 1), strip)
+
+
+FILM_SIDE = 256
+
+
+def save_inverted(images: np.ndarray, found: Inverted, sheet: Path, maker: Maker) -> None:
+    """A sheet of images, each beside what its code makes; and the codes, in an ``.npz`` of the same name."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, codes=found.codes, images=found.images)
+    with maker.run.writing():
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        maker.write(side_by_side([images, found.images]), sheet)
+        write_atomic(sheet.with_suffix(".npz"), buffer.getvalue())

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import gansmith
-from gansmith.cli import config, data, images, runs
+from gansmith.cli import codes, config, data, images, runs
 from gansmith.core.errors import GansmithError
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command("draw")(images.draw)
 app.command("translate")(images.translate)
 app.command("upscale")(images.upscale)
 app.command("restore")(images.restore)
+for command in (codes.interpolate, codes.invert, codes.directions, codes.edit, codes.mix, codes.sweep, codes.nearest):
+    app.command(command.__name__)(command)
 app.command("verify")(images.verify)
 app.command("evaluate")(runs.evaluate)
 app.command("diagnose")(runs.diagnose)
