@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from gansmith.apps.files import as_image, as_pixels, inputs, opened
 from gansmith.apps.latent import Directions, Inverted, space_of
 from gansmith.apps.run import Run
 from gansmith.core.errors import ConfigError, GansmithError
-from gansmith.core.paths import write_atomic
 from gansmith.core.spec import Spec
 from gansmith.data import open_data
 from gansmith.data.split import evenly
@@ -24,7 +22,7 @@ from gansmith.metrics import default_extractor, extractor
 from gansmith.training.pictures import grid, in_colour
 from gansmith.training.session import padded
 
-DIRECTIONS = "directions.npz"
+DIRECTIONS = "directions.json"
 HOW = ("sefa", "pca")
 FAR = 3.0
 """Standard deviations that a direction is shown over, either way."""
@@ -114,10 +112,9 @@ def keep(run: Run, *found: Directions) -> Directions:
     for one in found:
         known = one if known is None else known + one
     assert known is not None
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, names=np.array(known.names), vectors=known.vectors, space=np.array(known.space))
+    record = {"space": known.space, "names": known.names, "vectors": known.vectors.tolist()}
     with run.dir.writing():
-        write_atomic(run.path / DIRECTIONS, buffer.getvalue())
+        run.dir.write(DIRECTIONS, record)
     return known
 
 
@@ -127,14 +124,14 @@ def directions(run: Run) -> Directions | None:
     Raises:
         GansmithError: the file is damaged.
     """
-    path = run.path / DIRECTIONS
-    if not path.exists():
+    record = run.dir.read(DIRECTIONS)
+    if not record:
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Directions(tuple(map(str, arrays["names"])), arrays["vectors"], str(arrays["space"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise GansmithError(f"{path}: damaged: {error}; gansmith directions {run.path} finds them again") from error
+        vectors = np.array(record["vectors"], np.float32)
+        return Directions(tuple(map(str, record["names"])), vectors, str(record["space"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise GansmithError(f"{run.path / DIRECTIONS}: damaged: {error}; remove it and find them again") from error
 
 
 def edit(run: Run, codes: np.ndarray, by: Mapping[str, float]) -> np.ndarray:

@@ -308,10 +308,11 @@ def sketch(images: Tensor) -> Tensor:
 
 def unlike(images: Tensor, targets: Tensor) -> Tensor:
     """Mean squared differences (N,), at several sizes, whose large errors count as much as small ones."""
-    total = torch.zeros(len(images), device=images.device)
-    for _ in range(SCALES):
-        total = total + (images - targets).square().flatten(1).mean(1)
-        images, targets = (nn.functional.avg_pool2d(part, 2) for part in (images, targets))
+    difference = images - targets
+    total = difference.square().flatten(1).mean(1)
+    for _ in range(SCALES - 1):
+        difference = nn.functional.avg_pool2d(difference, 2)
+        total = total + difference.square().flatten(1).mean(1)
     return total
 
 
