@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,7 +43,9 @@ from gansmith.watch.attend import Attendant, Orders
 from gansmith.watch.equilibrium import standing
 
 if TYPE_CHECKING:
+    from gansmith.apps.edits import Neighbours
     from gansmith.apps.files import Verb
+    from gansmith.apps.latent import Directions, Inverted
 
 log = logging.getLogger("gansmith")
 
@@ -300,6 +304,38 @@ class Run:
 
         return draw_images(self, text, n, seed)
 
+    # ---- codes: see `gansmith.apps.edits`, whose functions these are
+
+    def interpolate(
+        self, seeds: Sequence[int], steps: int = 12, label: str | int | None = None, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Images on the way from one sample to the next, uint8 ((n - 1) `steps` + 1, H, W, C)."""
+        return edits().interpolate(self, seeds, steps, label, truncation)
+
+    def invert(self, images: np.ndarray, steps: int = 300, seed: int = 0) -> Inverted:
+        """The codes that make what is nearest to uint8 images (N, H, W, C), and what they make."""
+        return edits().invert(self, images, steps, seed)
+
+    def codes(self, n: int, seed: int = 0) -> np.ndarray:
+        """Codes (n, K) of the images that `sample` makes with the same arguments."""
+        return edits().codes_of(self, n, seed)
+
+    def directions(self, how: Sequence[str] = ("sefa", "pca"), count: int = 6) -> Directions:
+        """Directions along which images change, found without labels; the run's directory keeps them."""
+        return edits().find_directions(self, how, count)
+
+    def learn_direction(self, name: str, has: np.ndarray, codes: np.ndarray) -> Directions:
+        """A direction along which images come to have what those of some codes have; `has` is bool (N,)."""
+        return edits().learn_direction(self, name, has, codes)
+
+    def edit(self, codes: np.ndarray, by: Mapping[str, float]) -> np.ndarray:
+        """Images of codes, moved along directions by so many standard deviations: uint8 (N, H, W, C)."""
+        return edits().edit(self, codes, by)
+
+    def nearest(self, n: int = 8, k: int = 5, seed: int = 0) -> Neighbours:
+        """The training images that samples are nearest to."""
+        return edits().neighbours(self, n, k, seed)
+
     def evaluate(
         self,
         data: str | None = None,
@@ -358,6 +394,11 @@ class Run:
             (self.path / "reports").mkdir(exist_ok=True)
             self.dir.write(f"reports/evaluation{'-best' * self.best}.json", scores.to_json())
         return scores
+
+
+def edits() -> ModuleType:
+    """`gansmith.apps.edits`, which is made of runs."""
+    return import_module("gansmith.apps.edits")
 
 
 def class_named(classes: Sequence[str], label: str | int) -> int:
