@@ -396,6 +396,36 @@ def test_who_acts_while_samples_come_nearer(name: str, likely: float, since: int
     assert must_act(level, [verdict], 0, progress) == (acts or name == "oscillation")
 
 
+def test_a_game_does_not_end_ill_with_a_cure_on_trial() -> None:
+    """At the end there is no more waiting for the cure to help, nor for the verdict to last."""
+    looks = [{"step": float(i), "images": 10.0 * i, "distance": 1.0} for i in range(1, 41)]
+    verdict = Verdict("oscillation", 0.55, "severe", "as this test wants it", (), 400)
+    assert must_act(looks, [verdict], 390, 1.0, on_trial=True)
+    assert not must_act(looks, [], 390, 1.0, on_trial=True)
+    assert not must_act(looks, [verdict], 390, 1.0)
+    assert not must_act(looks, [verdict], 390, 0.99, on_trial=True)
+
+
+def test_a_run_whose_cure_failed_late_goes_on(
+    train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first cure is still watched when the run ends, ill; the second helps."""
+    monkeypatch.setattr(attend, "is_sound", lambda looks: False)
+
+    def ill(session: Session) -> bool:
+        optim = session.game.players["G"].optim
+        if optim.beta1 == 0:
+            return session.clock.progress >= 1
+        return session.clock.images > 500 and optim.lr == 4e-3
+
+    ailing(monkeypatch, "oscillation", ill)
+    run = train(on_illness="treat")
+    first, second = acts_of(run.dir)
+    assert (first.cure, first.helped, second.images, second.back) == ("less momentum", False, 800, 0)
+    assert run.config.optimisers["g"].beta1 > 0, "what did not help was taken back"
+    assert run.dir.rows()[-1]["images"] == 800
+
+
 def test_nobody_acts_early(train: Callable[..., gansmith.Run], monkeypatch: pytest.MonkeyPatch) -> None:
     ailing(monkeypatch, "oscillation", lambda session: session.clock.progress < 0.49)
     assert train(on_illness="stop").dir.read("status.json")["state"] == "finished"
