@@ -36,7 +36,7 @@ from gansmith.training.judge import Judge, pair_scores
 from gansmith.training.loop import Staff, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.planning import plan_run
-from gansmith.training.rundir import RunDir, new_run_dir
+from gansmith.training.rundir import RunDir, fingerprint_of, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
 from gansmith.watch.attend import Attendant, Orders
@@ -670,7 +670,8 @@ def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift
         fakes = count_of_fakes(dataset)
         deadline = began + 60 * (config.train.minutes or 0) - reserve
         plan, pace = plan_run(config, dataset, runtime, judge, fakes, deadline)
-    return Prepared(begun(plan, dataset, runtime), pace)
+    known = {"fingerprint": fingerprint_of(config, dataset.fingerprint)}
+    return Prepared(begun(plan, dataset, runtime) | known, pace)
 
 
 def planned(run: RunDir, config: Config) -> Plan:

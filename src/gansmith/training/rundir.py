@@ -111,10 +111,8 @@ class RunDir:
     def mark(self) -> Mark:
         """What images of the run say of where they come from."""
         meta, config = self.meta(), self.config()
-        data = meta["data"]["fingerprint"] if meta else ""
-        known = json.dumps([meta.get("created"), data, config.family, config.train.seed])
-        fingerprint = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
-        return Mark(fingerprint, f"gansmith {gansmith.__version__} {config.family}")
+        known = meta.get("fingerprint") or fingerprint_of(config, meta["data"]["fingerprint"] if meta else "")
+        return Mark(str(known), f"gansmith {gansmith.__version__} {config.family}")
 
     def began_in_bf16(self) -> bool:
         """Whether precision ``auto`` may be bf16: it was when the run began, or it has not begun."""
@@ -234,6 +232,12 @@ class RunDir:
     def looks(self) -> list[dict[str, Any]]:
         """What the doctor saw and said, oldest first, as `rows`."""
         return whole_rows(self.health)
+
+
+def fingerprint_of(config: Config, data: str) -> str:
+    """Of a run with these settings and data of that fingerprint: runs that come to the same have the same."""
+    known = json.dumps([config.model_dump(mode="json"), data], sort_keys=True)
+    return hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
 
 def whole_rows(path: Path) -> list[dict[str, Any]]:
