@@ -22,7 +22,8 @@ from gansmith.data.marks import SOURCE, Mark, encoded, read
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(trained, tmp_path / "run")
+    """That of all tests, as if it had made nothing yet."""
+    return shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("made.jsonl"))
 
 
 @pytest.fixture
