@@ -27,6 +27,7 @@ from gansmith.apps.latent import (
     walk,
 )
 from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.metrics import psnr
 
 K = 6
 
@@ -221,7 +222,7 @@ def test_learnt_directions_are_kept_beside_the_others(run: gansmith.Run) -> None
 def test_samples_come_back_from_their_codes(run: gansmith.Run) -> None:
     images = run.sample(2, 11)
     found = edits.invert(run, images, steps=100)
-    assert edits.psnr(found.images, images).min() > edits.psnr(run.sample(2, 12), images).max()
+    assert psnr(found.images, images).min() > psnr(run.sample(2, 12), images).max()
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ def test_neighbours_are_named(run: Path, command: Callable[..., Any]) -> None:
 
 
 def test_a_sweep_and_no_mixture(run: Path, command: Callable[..., Any]) -> None:
+    assert command("sweep", run, "-n", 3, "--out", "new/folder/sweep.png").code == 0
+    assert Path("new/folder/sweep.png").exists()
     assert command("sweep", run, "-n", 3).code == 0
     assert (run / "sweep.png").exists()
     answer = command("mix", run)

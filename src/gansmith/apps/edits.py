@@ -188,7 +188,7 @@ def mixtures(run: Run, coarse: Sequence[int], fine: Sequence[int], layers: int |
     Raises:
         ConfigError: images of the family are not made of styles.
     """
-    count = run._editable().layers
+    count = run.editable().layers
     cut = count // 2 if layers is None else layers
     if not 0 < cut < count:
         raise ConfigError(f"layers: expected 1 to {count - 1}, got {cut}")
@@ -257,12 +257,6 @@ def neighbours(
     found = latent.nearest(samples, known, net, min(k, len(known)))
     names = [[split.names[rows[i]] for i in row] for row in found]
     return Neighbours(samples, known[found], names)
-
-
-def psnr(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Of each of uint8 (N, H, W, C), in dB."""
-    error = ((images.astype(np.float64) - targets) ** 2).mean((1, 2, 3))
-    return 10 * np.log10(255**2 / np.maximum(error, 1e-12))
 
 
 def read_directions(texts: Sequence[str]) -> dict[str, float]:

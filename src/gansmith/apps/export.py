@@ -71,6 +71,13 @@ def check_files(*files: tuple[Path, str], overwrite: bool) -> None:
             raise ConfigError(f"{file}: is there already; choose another place, or --overwrite")
 
 
+def save_sheet(picture: Image.Image, path: Path, maker: Maker) -> None:
+    """A picture, in a folder that need not be there yet."""
+    with maker.run.writing():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        maker.write(picture, path)
+
+
 def save_walk(images: np.ndarray, film: Path, strip: Path, steps: int, maker: Maker) -> None:
     """A film of a walk; and a strip, a row for each way from one image to the next."""
     with maker.run.writing():
@@ -92,7 +99,6 @@ def save_inverted(images: np.ndarray, found: Inverted, sheet: Path, maker: Maker
     """A sheet of images, each beside what its code makes; and the codes, in an ``.npz`` of the same name."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, codes=found.codes, images=found.images)
+    save_sheet(side_by_side([images, found.images]), sheet, maker)
     with maker.run.writing():
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        maker.write(side_by_side([images, found.images]), sheet)
         write_atomic(sheet.with_suffix(".npz"), buffer.getvalue())

@@ -76,7 +76,7 @@ def space_of(run: Run, label: str | int | None = None, truncation: float = 1.0) 
     if game.translator is not None or game.reader is not None:
         raise ConfigError(f"{run.path}: images of {run.config.family} are not functions of codes alone")
     known = run.spec.classes
-    asked = run._request(1, 0, truncation, label if label is not None or not run.is_conditional else known[0])
+    asked = run.request(1, 0, truncation, label if label is not None or not run.is_conditional else known[0])
     with player.evaluated() as nets:
         yield space(run, nets, asked)
 
@@ -179,12 +179,17 @@ def ganspace(space: Space, nets: Nets, count: int) -> Directions:
     if space.name == "w":
         _, _, ways = torch.linalg.svd(centred, full_matrices=False)
     else:
-        made = torch.cat([made.flatten(1).float() for _, made in met_by(space, nets, codes)], 1)
+        made = torch.cat([first_made(space, nets, part) for part in codes.split(BATCH)])
         parts, sizes, _ = torch.linalg.svd(made - made.mean(0), full_matrices=False)
         # Least squares: which code comes with a step along each component.
         coordinates = parts[:, :count] * sizes[:count]
         ways = torch.linalg.lstsq(coordinates, centred).solution
     return measured(space, [f"pca-{i + 1}" for i in range(min(count, len(ways)))], ways[:count])
+
+
+def first_made(space: Space, nets: Nets, codes: Tensor) -> Tensor:
+    """What the layers that codes meet make of them, side by side (n, F)."""
+    return torch.cat([made.flatten(1).float() for _, made in met_by(space, nets, codes)], 1)
 
 
 def supervised(space: Space, name: str, has: Tensor, codes: Tensor) -> Directions:

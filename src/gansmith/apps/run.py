@@ -142,9 +142,9 @@ class Run:
             ConfigError: n is below 1, the seed below 0, truncation not in (0, 1], the class is not there, or the run
                 makes images of images.
         """
-        return self.player.sample(n, seed, self._request(n, seed, truncation, label)).numpy()
+        return self.player.sample(n, seed, self.request(n, seed, truncation, label)).numpy()
 
-    def _request(self, n: int, seed: int, truncation: float, label: str | int | None) -> Request:
+    def request(self, n: int, seed: int, truncation: float, label: str | int | None) -> Request:
         """What is asked for, checked."""
         if seed < 0:
             raise ConfigError(f"seed: expected at least 0, got {seed}")
@@ -165,8 +165,8 @@ class Run:
         Raises:
             ConfigError: as `sample`, or the family's images are not made of styles.
         """
-        self._editable()
-        return self.player.styles(n, seed, self._request(n, seed, truncation, label)).numpy()
+        self.editable()
+        return self.player.styles(n, seed, self.request(n, seed, truncation, label)).numpy()
 
     def synthesise(self, styles: np.ndarray) -> np.ndarray:
         """Images, uint8 (N, H, W, C) as those of `sample`, of styles.
@@ -177,13 +177,13 @@ class Run:
         Raises:
             ConfigError: the family's images are not made of styles, or these are of another shape.
         """
-        made = self._editable()
+        made = self.editable()
         if styles.shape[1:] not in ((made.width,), (made.layers, made.width)) or not len(styles):
             shapes = f"(N, {made.width}) or (N, {made.layers}, {made.width})"
             raise ConfigError(f"styles: expected {shapes}, got {styles.shape}")
         return self.player.synthesise(torch.from_numpy(styles).float()).numpy()
 
-    def _editable(self) -> Styles:
+    def editable(self) -> Styles:
         if self.player.game.styles is None:
             raise ConfigError(f"{self.path}: images of {self.config.family} are not made of styles; train stylegan")
         return self.player.game.styles
@@ -376,7 +376,7 @@ class Run:
         net = extractor(extractor_name) if extractor_name else default_extractor(real.shape[-1])
         count = count_of_fakes(dataset) if n is None else n
         log.info("scoring %d samples by %s features", count, net.name)
-        request = self._request(count, seed, 1.0, None)
+        request = self.request(count, seed, 1.0, None)
         if request.labels is None or dataset.spec.classes == self.spec.classes:
             request = self.player.asked(dataset, count, seed)
         fakes = self.player.sample(count, seed, request).numpy()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gansmith.cli.runs import Best, NoMark, RunPath
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from gansmith.apps.run import Run
 
 Seed = Annotated[int, typer.Option(help="Of the samples: as those of `gansmith sample --seed`.")]
 Class = Annotated[
@@ -74,10 +80,11 @@ def invert(
 
         gansmith invert runs/stylegan-faces-1 me.jpg --out me.png
     """
-    from gansmith.apps.edits import images_in, invert, psnr
+    from gansmith.apps.edits import images_in, invert
     from gansmith.apps.export import check_files, save_inverted
     from gansmith.apps.made import Maker
     from gansmith.apps.run import load
+    from gansmith.metrics import psnr
 
     sheet = out or run / "inverted.png"
     check_files((sheet, ".png"), (sheet.with_suffix(".npz"), ".npz"), overwrite=overwrite or out is None)
@@ -110,17 +117,13 @@ def directions(
         gansmith directions runs/stylegan-emoji-1 --count 10
     """
     from gansmith.apps.edits import find_directions, shown
-    from gansmith.apps.export import check_files
-    from gansmith.apps.made import Maker
-    from gansmith.apps.run import load
 
-    sheet = out or run / "directions.png"
-    check_files((sheet, ".png"), overwrite=overwrite or out is None)
-    loaded = load(run, best)
-    found = find_directions(loaded, how.split(","), count, class_)
-    with Maker(loaded.dir, not no_mark) as maker:
-        maker.write(shown(loaded, found), sheet)
-    print(sheet, ", ".join(found.names), sep="\n")
+    def made(loaded: Run) -> Image:
+        found = find_directions(loaded, how.split(","), count, class_)
+        print(", ".join(found.names))
+        return shown(loaded, found)
+
+    show(run, out, "directions.png", made, best, overwrite, no_mark)
 
 
 def edit(
@@ -145,19 +148,15 @@ def edit(
         gansmith edit runs/stylegan-faces-1 --direction pca-2=3 --image me.jpg --out older.png
     """
     from gansmith.apps.edits import codes_or_samples, edit, read_directions
-    from gansmith.apps.export import check_files
-    from gansmith.apps.made import Maker
-    from gansmith.apps.run import load
     from gansmith.training.pictures import side_by_side
 
-    sheet, by = out or run / "edited.png", read_directions(direction)
-    check_files((sheet, ".png"), overwrite=overwrite or out is None)
-    loaded = load(run, best)
-    codes = codes_or_samples(loaded, image, n, seed)
-    before, after = edit(loaded, codes, {}), edit(loaded, codes, by)
-    with Maker(loaded.dir, not no_mark) as maker:
-        maker.write(side_by_side([before, after]), sheet)
-    print(sheet)
+    by = read_directions(direction)
+
+    def made(loaded: Run) -> Image:
+        codes = codes_or_samples(loaded, image, n, seed)
+        return side_by_side([edit(loaded, codes, {}), edit(loaded, codes, by)])
+
+    show(run, out, "edited.png", made, best, overwrite, no_mark)
 
 
 def mix(
@@ -177,17 +176,9 @@ def mix(
         gansmith mix runs/stylegan-emoji-1 --coarse 1,2,3 --fine 7,8,9
     """
     from gansmith.apps.edits import mixtures, whole_numbers
-    from gansmith.apps.export import check_files
-    from gansmith.apps.made import Maker
-    from gansmith.apps.run import load
 
-    sheet = out or run / "mixed.png"
-    check_files((sheet, ".png"), overwrite=overwrite or out is None)
-    loaded = load(run, best)
-    made = mixtures(loaded, whole_numbers("--coarse", coarse), whole_numbers("--fine", fine), layers)
-    with Maker(loaded.dir, not no_mark) as maker:
-        maker.write(made, sheet)
-    print(sheet)
+    seeds = whole_numbers("--coarse", coarse), whole_numbers("--fine", fine)
+    show(run, out, "mixed.png", lambda loaded: mixtures(loaded, *seeds, layers), best, overwrite, no_mark)
 
 
 def sweep(
@@ -206,17 +197,8 @@ def sweep(
         gansmith sweep runs/stylegan-emoji-1
     """
     from gansmith.apps.edits import sweep
-    from gansmith.apps.export import check_files
-    from gansmith.apps.made import Maker
-    from gansmith.apps.run import load
 
-    sheet = out or run / "sweep.png"
-    check_files((sheet, ".png"), overwrite=overwrite or out is None)
-    loaded = load(run, best)
-    made = sweep(loaded, n, seed)
-    with Maker(loaded.dir, not no_mark) as maker:
-        maker.write(made, sheet)
-    print(sheet)
+    show(run, out, "sweep.png", lambda loaded: sweep(loaded, n, seed), best, overwrite, no_mark)
 
 
 def nearest(
@@ -240,16 +222,34 @@ def nearest(
         gansmith nearest runs/dcgan-photos-1 -n 12
     """
     from gansmith.apps.edits import neighbours
-    from gansmith.apps.export import check_files
+
+    def made(loaded: Run) -> Image:
+        found = neighbours(loaded, n, k, seed, extractor, data)
+        for i, names in enumerate(found.names):
+            print(f"sample {i}: {', '.join(names)}")
+        return found.sheet()
+
+    show(run, out, "nearest.png", made, best, overwrite, no_mark)
+
+
+def show(
+    run: Path,
+    out: Path | None,
+    name: str,
+    made: Callable[[Run], Image],
+    best: bool,
+    overwrite: bool,
+    no_mark: bool,
+) -> None:
+    """Writes a sheet, of that name in the run's directory where no other place is asked for, and says where it is."""
+    from gansmith.apps.export import check_files, save_sheet
     from gansmith.apps.made import Maker
     from gansmith.apps.run import load
 
-    sheet = out or run / "nearest.png"
+    sheet = out or run / name
     check_files((sheet, ".png"), overwrite=overwrite or out is None)
     loaded = load(run, best)
-    found = neighbours(loaded, n, k, seed, extractor, data)
+    picture = made(loaded)
     with Maker(loaded.dir, not no_mark) as maker:
-        maker.write(found.sheet(), sheet)
-    for i, names in enumerate(found.names):
-        print(f"sample {i}: {', '.join(names)}")
+        save_sheet(picture, sheet, maker)
     print(sheet)
