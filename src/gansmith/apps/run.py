@@ -374,7 +374,7 @@ class Run:
         """`evaluate`, against data that are open."""
         real, heldout = dataset.pictures
         net = extractor(extractor_name) if extractor_name else default_extractor(real.shape[-1])
-        count = count_of_fakes(dataset) if n is None else n
+        count = n if n is not None else count_of_fakes(self.config, dataset) or usual_count(dataset)
         log.info("scoring %d samples by %s features", count, net.name)
         request = self.request(count, seed, 1.0, None)
         if request.labels is None or dataset.spec.classes == self.spec.classes:
@@ -414,8 +414,13 @@ def class_named(classes: Sequence[str], label: str | int) -> int:
     return named("class", names if any(name.isdigit() for name in names) else numbers | names, label)
 
 
-def count_of_fakes(dataset: Dataset) -> int:
-    """By default."""
+def count_of_fakes(config: Config, dataset: Dataset) -> int:
+    """Samples that a finished run is measured by."""
+    return usual_count(dataset) if config.train.samples is None else config.train.samples
+
+
+def usual_count(dataset: Dataset) -> int:
+    """Samples that a run is measured by where nothing else is said."""
     return min(10_000, max(2_000, len(dataset.heldout))) if dataset.pictures[0].shape[-1] == 1 else 2_000
 
 
@@ -667,7 +672,7 @@ def prepare(run: RunDir, config: Config, judge: Judge, began: float, allow_drift
     with own_randomness(0):
         reserve = seconds_to_measure(config, dataset)
         runtime = Runtime.of(config.train)
-        fakes = count_of_fakes(dataset)
+        fakes = count_of_fakes(config, dataset)
         deadline = began + 60 * (config.train.minutes or 0) - reserve
         plan, pace = plan_run(config, dataset, runtime, judge, fakes, deadline)
     known = {"fingerprint": fingerprint_of(config, dataset.fingerprint)}
@@ -730,9 +735,10 @@ def check_drift(run: RunDir, config: Config, dataset: Dataset, meta: dict[str, A
 
 def seconds_to_measure(config: Config, dataset: Dataset) -> float:
     """About how long the final evaluation will take; what it needs of the real images is made now."""
-    if config.train.minutes is None:
+    fakes = count_of_fakes(config, dataset)
+    if config.train.minutes is None or not fakes:
         return 0.0
-    (real, heldout), fakes = dataset.pictures, count_of_fakes(dataset)
+    real, heldout = dataset.pictures
     net = default_extractor(real.shape[-1])
     log.info("reading the features of real images, once")
     remember(real, heldout, fakes, net, dataset.fingerprint)
@@ -777,7 +783,7 @@ def conclude(run: Run, dataset: Dataset) -> None:
     if find_spec("matplotlib"):
         save_plot(rows, run.path / "losses.png", run.path.name)
     picture_plane(run, dataset)
-    scores = run.measured(dataset)
+    scores = run.measured(dataset).to_json()["scores"] if count_of_fakes(run.config, dataset) else {}
     pairs = pair_scores(run.player, dataset, MOST_PAIRS)
     seconds = rows[-1]["seconds"]
     run.dir.write(
@@ -788,7 +794,7 @@ def conclude(run: Run, dataset: Dataset) -> None:
             "images": rows[-1]["images"],
             "seconds": seconds,
             "images_per_second": round(rows[-1]["images"] / max(seconds, 1e-9), 1),
-            "scores": scores.to_json()["scores"],
+            "scores": scores,
         }
         | ({} if pairs is None else {"pairs": pairs.to_json()})
         | {name: value for name, value in run.dir.meta().items() if name == "settled"},

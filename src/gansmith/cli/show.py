@@ -30,7 +30,10 @@ def number(value: float | None) -> str:
 
 
 def scores(record: dict[str, Any]) -> None:
-    """Scores with what gives them a meaning: real images (the floor) and a trivial generator."""
+    """Scores with what gives them a meaning: real images (the floor) and a trivial generator; nothing where there are
+    none."""
+    if not record["scores"]:
+        return
     rows = []
     for name, s in record["scores"].items():
         value, low, high, floor, trivial = (number(s[k]) for k in ("value", "low", "high", "floor", "trivial"))
