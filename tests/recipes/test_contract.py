@@ -17,7 +17,7 @@ from gansmith.apps.configure import described
 from gansmith.apps.describe import imagined
 from gansmith.core.clock import Clock, Plan
 from gansmith.core.errors import ConfigError
-from gansmith.core.game import Request
+from gansmith.core.game import Game, Mapped, Request
 from gansmith.losses.adversarial import LOSSES
 from gansmith.losses.penalties import PENALTIES
 from gansmith.recipes import FAMILIES, build, family_named
@@ -323,7 +323,39 @@ def shown(session: Session) -> Tensor:
         return torch.cat([samples, *(images.flatten() for images in made)])
     if session.game.autoencoder is None:
         return samples
-    return torch.cat([samples, session.mapped(session.game.autoencoder.encode, session.feed.split.images).flatten()])
+    codes = session.mapped(session.game.autoencoder.encode, session.feed.split.images).flatten()
+    strange = session.mapped(as_strange(session.game), session.feed.split.images)
+    return torch.cat([samples, codes, strange])
+
+
+def as_strange(game: Game) -> Mapped:
+    """How unlike images are what an encoder and a decoder make of them."""
+    encoded, detector = game.autoencoder, game.detector
+    assert encoded is not None
+    assert detector is not None
+    return lambda nets, images: detector.strange(nets, images, encoded.reconstruct(nets, images))
+
+
+detectors = ("aae", "dcgan", "f-anogan", "ganomaly", "lsgan", "wgan", "wgan-gp")
+
+
+@every_family
+def test_what_a_detector_sees_of_an_image_does_not_depend_on_others(tiny_session: Make, family: str) -> None:
+    session = tiny_session(family)
+    list(steps(session, endless(session), 2))
+    detector, images = session.game.detector, session.feed.split.images
+    assert (detector is not None) == (family in detectors)
+    if detector is not None:
+        features = session.mapped(detector.features, images)
+        assert features.ndim == 2
+        assert torch.allclose(features[:3], session.mapped(detector.features, images[:3]), atol=1e-4)
+        made = torch.zeros(len(images), session.spec.channels, 16, 16, requires_grad=True)
+        with session.evaluated() as nets:
+            strange = detector.strange(nets, session.runtime.images(torch.from_numpy(images.copy())), made)
+        assert strange.shape == (len(images),)
+        assert (strange > 0).all()
+        (slope,) = torch.autograd.grad(strange.sum(), made)
+        assert slope.flatten(1).norm(dim=1).min() > 0
 
 
 @torch.no_grad()

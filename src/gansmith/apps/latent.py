@@ -264,6 +264,9 @@ SCALES = 3
 """Sizes at which images are compared, each half the one before."""
 
 
+Apart = Callable[[Tensor, Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class Inverted:
     """Codes (N, K) found for images; what they make, uint8 (N, H, W, C)."""
@@ -272,13 +275,15 @@ class Inverted:
     images: np.ndarray
 
 
-def inverted(space: Space, targets: Tensor, steps: int = STEPS, seed: int = 0) -> Inverted:
+def inverted(space: Space, targets: Tensor, steps: int = STEPS, seed: int = 0, apart: Apart | None = None) -> Inverted:
     """The codes whose images come nearest to `targets`: a search by gradients (Creswell & Bharath 2018, alg. 1), from
     the best of a thousand.
 
     Args:
         targets: (N, C, R, R) in [-1, 1].
+        apart: how far images are from others, (N,); by default `unlike`.
     """
+    apart = apart or unlike
     known = space.draw(TRIED, seed)
     with torch.no_grad():
         sketches = torch.cat([sketch(space.images(part)) for part in known.split(BATCH)])
@@ -290,7 +295,7 @@ def inverted(space: Space, targets: Tensor, steps: int = STEPS, seed: int = 0) -
     best, least = codes.detach().clone(), torch.full((len(targets),), float("inf"), device=targets.device)
     with torch.enable_grad():
         for _ in range(steps):
-            losses = unlike(space.images(codes), targets)
+            losses = apart(space.images(codes), targets)
             with torch.no_grad():
                 better = losses < least
                 best[better], least[better] = codes.detach()[better], losses.detach()[better]

@@ -43,6 +43,7 @@ from gansmith.watch.attend import Attendant, Orders
 from gansmith.watch.equilibrium import standing
 
 if TYPE_CHECKING:
+    from gansmith.apps.detect import Detection, Scored
     from gansmith.apps.edits import Neighbours
     from gansmith.apps.files import Verb
     from gansmith.apps.latent import Directions, Inverted
@@ -336,6 +337,18 @@ class Run:
         """The training images that samples are nearest to."""
         return edits().neighbours(self, n, k, seed)
 
+    # ---- images unlike the rest: see `gansmith.apps.detect`
+
+    def calibrate(self, by: str = "nearest", false_alarms: float = 0.05) -> Detection:
+        """Sets the threshold of a run that was trained on normal images, by those held out."""
+        return detect().calibrate(self, detect().check_by(by), false_alarms)
+
+    def detect(
+        self, images: str | Path, out: str | Path | None = None, pictures: str | Path | None = None
+    ) -> list[Scored]:
+        """How unlike normal ones the images of a folder are; `out` is a CSV, `pictures` a folder."""
+        return detect().score(self, images, out, pictures)
+
     def evaluate(
         self,
         data: str | None = None,
@@ -399,6 +412,11 @@ class Run:
 def edits() -> ModuleType:
     """`gansmith.apps.edits`, which is made of runs."""
     return import_module("gansmith.apps.edits")
+
+
+def detect() -> ModuleType:
+    """`gansmith.apps.detect`, which is made of runs."""
+    return import_module("gansmith.apps.detect")
 
 
 def class_named(classes: Sequence[str], label: str | int) -> int:

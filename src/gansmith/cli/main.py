@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 import gansmith
-from gansmith.cli import codes, config, data, images, runs
+from gansmith.cli import codes, config, data, detect, images, runs
 from gansmith.core.errors import GansmithError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("evaluate")(runs.evaluate)
 app.command("diagnose")(runs.diagnose)
 app.command("demo")(runs.demo)
 app.command("families")(config.families)
+app.add_typer(detect.app, name="detect")
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 

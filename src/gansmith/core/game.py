@@ -211,6 +211,20 @@ class Autoencoder:
 
 
 @dataclass(frozen=True)
+class Detector:
+    """How a game tells images that are unlike all that it learnt; nets in eval mode, images (N, C, R, R) in [-1, 1].
+
+    Attributes:
+        features: (nets, images) -> what its networks see in them (N, F).
+        strange: (nets, images, the most alike that it can make) -> how unlike these are (N,), by the family's paper;
+            gradients go through.
+    """
+
+    features: Callable[[Nets, Tensor], Tensor]
+    strange: Callable[[Nets, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class Styles:
     """How a game whose images are functions of styles lets these be edited (Karras 2019, sec. 3); nets in eval mode.
 
@@ -240,6 +254,7 @@ class Game:
         controls: act between steps, by name.
         conditional: whether the sampler heeds the labels of a request.
         autoencoder: how it encodes images, where it does.
+        detector: how it tells images that are unlike those it learnt, where it can.
         styles: how its images can be edited, where they are made of styles.
         translator: how it makes images of images, where it does; samples then are of the data's.
         reader: how it reads captions, where it draws what they say.
@@ -253,6 +268,7 @@ class Game:
     controls: Mapping[str, Control] = field(default_factory=dict)
     conditional: bool = False
     autoencoder: Autoencoder | None = None
+    detector: Detector | None = None
     styles: Styles | None = None
     translator: Translator | None = None
     reader: Reader | None = None

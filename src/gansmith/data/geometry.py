@@ -12,12 +12,14 @@ from PIL import Image
 
 from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError
+from gansmith.core.spec import Spec
 from gansmith.data.entries import Half, Raw
 from gansmith.data.picture import load_image
 
 SMALLEST, LARGEST = 16, 64
 """Bounds of a resolution that nobody asked for: what a laptop's CPU trains in minutes."""
 Box = tuple[float, float, float, float]
+Fit = Literal["keep", "crop", "pad", "stretch", "tiles"]
 _GAP = 3.0
 """Pillow's own choice for `reducing_gap` where quality matters ("almost indistinguishable from fair resampling")."""
 
@@ -33,7 +35,7 @@ class Geometry:
     """
 
     resolution: int
-    fit: Literal["keep", "crop", "pad", "stretch", "tiles"]
+    fit: Fit
     channels: int
 
 
@@ -93,11 +95,26 @@ def load_square(raw: Raw, geometry: Geometry, half: Half | None = None) -> Squar
     return to_square(load_image(raw, geometry.channels, half, round(geometry.resolution * _GAP)), geometry)
 
 
+def load_like(raw: Raw, spec: Spec, fit: str) -> np.ndarray:
+    """Decode an image and make it such a square as those that `spec` is of, which `fit` was asked for: uint8 (R, R, C).
+
+    Raises one of `picture.BROKEN` if that cannot be done.
+    """
+    side = spec.resolution
+    if (spec.height, spec.width) == (side, side):
+        ways: dict[str, Fit] = {"pad": "pad", "stretch": "stretch"}
+        return load_square(raw, Geometry(side, ways.get(fit, "crop"), spec.channels)).pixels
+    image = load_image(raw, spec.channels)
+    size = (spec.width, spec.height)
+    whole = image if image.size == size else _resize(image, size, _central(image.size, size))
+    return pad_edges(np.asarray(whole).reshape(spec.height, spec.width, spec.channels), side)
+
+
 def to_square(image: Image.Image, geometry: Geometry) -> Square:
     """Crop, pad or stretch an L, RGB or RGBA image."""
     side = geometry.resolution
     if geometry.fit == "crop":
-        image = _resize(image, (side, side), _central_square(image.size))
+        image = _resize(image, (side, side), _central(image.size))
     elif geometry.fit == "stretch":
         image = _resize(image, (side, side))
     elif geometry.fit == "pad" or max(image.size) > side:
@@ -124,11 +141,12 @@ def _resize(image: Image.Image, size: tuple[int, int], box: Box | None = None) -
     return image.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=_GAP)
 
 
-def _central_square(size: tuple[int, int]) -> Box:
-    width, height = size
-    side = min(size)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+def _central(size: tuple[int, int], shape: tuple[int, int] = (1, 1)) -> Box:
+    """The largest box of a shape, width and height, in the middle of one of a size."""
+    share = min(size[0] / shape[0], size[1] / shape[1])
+    width, height = (share * length for length in shape)
+    left, top = (size[0] - width) / 2, (size[1] - height) / 2
+    return left, top, left + width, top + height
 
 
 def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Scores of generated images: pure functions of two feature sets, extractors, and the evaluation that joins them.
-Of images that have one to be compared with: pure functions of pairs, and a perceptual distance.
+Of images that have one to be compared with: pure functions of pairs, and a perceptual distance. Of scores of two kinds
+of images: ``ranking`` (the area under the ROC curve).
 
 ``features`` (extractors by name), ``frechet``, ``kernel``, ``prdc`` (precision, recall, density, coverage),
 ``intervals`` (bootstrap), ``reference`` (real images, cached), ``evaluation`` and ``scores`` (the record and its
@@ -16,6 +17,7 @@ from gansmith.metrics.pairs import PairScores, colour_histogram_distance, psnr, 
 from gansmith.metrics.perceptual import PerceptualNet, distance_of, perceptual_net
 from gansmith.metrics.perceptual import available as perceptual_net_here
 from gansmith.metrics.prdc import coverage, density, precision, recall
+from gansmith.metrics.ranking import auroc
 from gansmith.metrics.reference import Reference
 from gansmith.metrics.scores import Difference, Protocol, Score, Scores, compare
 
@@ -32,6 +34,7 @@ __all__ = [
     "Reference",
     "Score",
     "Scores",
+    "auroc",
     "bootstrap_interval",
     "colour_histogram_distance",
     "compare",

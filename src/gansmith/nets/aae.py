@@ -19,6 +19,10 @@ class DenseEncoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image.flatten(1))
 
+    def features(self, image: Tensor) -> Tensor:
+        """Image (N, C, R, R) -> (N, width)."""
+        return self.layers[:-1](image.flatten(1))
+
 
 class ConvEncoder(nn.Module):
     """Image (N, C, R, R) -> code (N, outputs): the convolutions of DCGAN's discriminator, a linear code."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -215,3 +217,16 @@ def init_normal(net: Net, std: float = 0.02) -> Net:
             nn.init.normal_(module.weight, 1.0, std)
             nn.init.zeros_(module.bias)
     return net
+
+
+@contextmanager
+def at_rest(*nets: nn.Module) -> Iterator[None]:
+    """Nets in eval mode inside: norms that a frozen net would follow the batches with stay as they are."""
+    was = [net.training for net in nets]
+    for net in nets:
+        net.eval()
+    try:
+        yield
+    finally:
+        for net, training in zip(nets, was, strict=True):
+            net.train(training)

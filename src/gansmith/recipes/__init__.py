@@ -82,6 +82,8 @@ FAMILIES = {
             "stackgan",
         ),
         Family("aae", "Makhzani 2016", _NOISE, "an autoencoder whose code is shaped by a discriminator", "aae"),
+        Family("f-anogan", "Schlegl 2019", _NOISE, "finds images unlike the rest: a pair, then an encoder", "fanogan"),
+        Family("ganomaly", "Akcay 2018", _NOISE, "finds images unlike the rest: taken apart, put together", "ganomaly"),
     )
 }
 

@@ -24,12 +24,26 @@ from gansmith.core import config as settings
 from gansmith.core.clock import Clock
 from gansmith.core.config import OptimConfig, Settings
 from gansmith.core.errors import ConfigError
-from gansmith.core.game import Autoencoder, Batch, Game, Move, Nets, Outcome, Player, Request, Sampler, Stage, Turn
+from gansmith.core.game import (
+    Autoencoder,
+    Batch,
+    Detector,
+    Game,
+    Move,
+    Nets,
+    Outcome,
+    Player,
+    Request,
+    Sampler,
+    Stage,
+    Turn,
+)
 from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import loss_named
 from gansmith.losses.reconstruction import reconstruction_named
 from gansmith.nets import aae, dcgan, mlp
 from gansmith.recipes.conditioning import by_label
+from gansmith.recipes.detecting import Unlike
 from gansmith.recipes.priors import Prior, places_of, prior_named
 from gansmith.recipes.two_player import LossName, normal_latents
 
@@ -338,6 +352,11 @@ def autoencoder(codes: Codes) -> Autoencoder:
     )
 
 
+def features(nets: Nets, images: Tensor) -> Tensor:
+    """What the encoder sees before it names the code."""
+    return nets["encoder"].features(images)  # type: ignore[operator]
+
+
 def plane(codes: Codes, side: int) -> tuple[Tensor, Tensor | None]:
     """side² codes of two numbers across the prior, row by row from the top, as in Makhzani 2016, fig. 2.
 
@@ -383,4 +402,5 @@ def build(config: Config, spec: Spec) -> Game:
         averaged=("encoder", "decoder"),
         conditional=is_told,
         autoencoder=autoencoder(codes),
+        detector=Detector(features, Unlike(1.0, 0.0, 2)),
     )

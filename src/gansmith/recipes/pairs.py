@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 from torch import nn
 
-from gansmith.core.game import Game
+from gansmith.core.game import Detector, Game
 from gansmith.core.spec import Spec
 from gansmith.nets import dcgan, mlp
 from gansmith.recipes.conditioning import paired
+from gansmith.recipes.detecting import Unlike, seen_by_d
 from gansmith.recipes.two_player import TwoPlayerConfig, two_player
 
 
@@ -47,4 +49,7 @@ def makers(config: PairConfig, spec: Spec) -> dict[str, Callable[..., nn.Module]
 def build(config: PairConfig, spec: Spec) -> Game:
     """The game of a pair: one stage."""
     pair = paired(config, spec, **makers(config, spec))
-    return two_player(config, pair.g, pair.d, pair.rules, {"train": 1.0})
+    game = two_player(config, pair.g, pair.d, pair.rules, {"train": 1.0})
+    # One that looks at a single image, and nothing beside it, sees the same in it whatever comes with it.
+    is_plain = isinstance(pair.d, dcgan.Discriminator) and config.pack == 1
+    return replace(game, detector=Detector(seen_by_d, Unlike(0.9, 0.1, 1))) if is_plain else game

@@ -10,8 +10,6 @@ the first stage: from the generator what to draw by, from the discriminator what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -28,6 +26,7 @@ from gansmith.core.spec import Spec
 from gansmith.losses.adversarial import AdversarialLoss, loss_named
 from gansmith.losses.reconstruction import kl_to_normal
 from gansmith.nets.augment import cutout, translation
+from gansmith.nets.blocks import at_rest
 from gansmith.nets.lapgan import down
 from gansmith.nets.stackgan import Augment, StageOne, StageTwo, TextDiscriminator, drawn
 from gansmith.recipes.texts import Captions, encoder_of, has_minilm, reader_of
@@ -134,20 +133,6 @@ def embedded(turn: Turn) -> Tensor:
     return turn.nets["reader"](turn.batch.texts)
 
 
-@contextmanager
-def at_rest(*nets: nn.Module) -> Iterator[None]:
-    """Nets in eval mode inside: norms that a frozen net would follow the batches with stay as they are."""
-    was = [net.training for net in nets]
-    for net in nets:
-        net.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for net, training in zip(nets, was, strict=True):
-            net.train(training)
-
-
 @dataclass(frozen=True)
 class Draw:
     """A generator's move (eq. 4 and 6).
@@ -175,7 +160,7 @@ class Draw:
     def small(turn: Turn, below: Scale) -> Tensor:
         """Images of the first stage, which learns no more."""
         g, told = below.net(turn, "G"), below.net(turn, "told")
-        with at_rest(g, told, turn.nets["reader"]):
+        with torch.no_grad(), at_rest(g, told, turn.nets["reader"]):
             return g(below.noise(turn), below.told(turn)[0])
 
 

@@ -16,7 +16,8 @@ from gansmith.data.marks import Mark, encoded, stamped
 
 GAP = 2
 TERMS = (
-    "class", "gp", "r1", "r2", "dragan", "drift", "lecam", "cycle", "identity", "pixels", "perceptual_loss", "kl"
+    "class", "gp", "r1", "r2", "dragan", "drift", "lecam", "cycle", "identity", "pixels", "perceptual_loss", "kl",
+    "code",
 )  # fmt: skip
 """What players pay beside the adversarial loss, by the names of the recipes."""
 LARGEST_SIDE = 1024
