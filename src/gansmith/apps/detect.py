@@ -67,12 +67,23 @@ class Method:
 
 METHODS = {
     "aae": Method(
-        "aae", "an adversarial autoencoder: quick, and the best here", {"latent": 8, "reconstruction": "mse"}
+        "aae",
+        "an adversarial autoencoder (Makhzani 2016)",
+        {
+            "latent": 8,
+            "reconstruction": "mse",
+            "optim.autoencoder.lr": 1e-3,
+            "optim.autoencoder.lr_end": 0.0,
+        },
     ),
     "f-anogan": Method("f-anogan", "a GAN, then an encoder into its latents (Schlegl 2019)"),
     "ganomaly": Method("ganomaly", "an autoencoder whose codes are compared (Akcay 2018)"),
     "anogan": Method("dcgan", "a GAN whose latents are searched for every image: slow (Schlegl 2017)"),
 }
+
+
+SETTINGS: Mapping[str, Any] = {"data.fit": "stretch", "train.samples": 0, "train.evaluations": 0}
+"""Of every method. Nothing of an image is cut away, where its fault may be, and nothing is put around it."""
 
 
 # ---- what is normal
@@ -283,7 +294,7 @@ def fit(
     how = check_by(by)
     if not 0 < false_alarms <= 0.5:
         raise ConfigError(f"false alarms: expected a share above 0 and at most 0.5, got {false_alarms:g}")
-    settings = {"train.samples": 0, "train.evaluations": 0, **chosen.settings, **(asked.pop("settings", None) or {})}
+    settings = {**SETTINGS, **chosen.settings, **(asked.pop("settings", None) or {})}
     if minutes is None and asked.get("kimg") is None:
         minutes = 2.0
     run = train(chosen.family, folder, minutes=minutes, run_dir=run_dir, settings=settings, quiet=quiet, **asked)

@@ -64,11 +64,11 @@ def choose_geometry(sizes: Sequence[tuple[int, int]], all_grey: bool, config: Da
     channels = config.channels or (1 if all_grey else 3)
     if config.fit == "tiles":
         return Geometry(resolution or LARGEST, "tiles", channels)
-    if config.fit in ("auto", "pad") and len(set(sizes)) == 1:
+    if config.fit in ("auto", "pad", "stretch") and len(set(sizes)) == 1:
         side = max(sizes[0])
         square = resolution or _power_above(side)
         if 3 * square <= 4 * side <= 4 * square and (resolution or SMALLEST) <= square <= (resolution or LARGEST):
-            return Geometry(square, "keep", channels)
+            return Geometry(square, "stretch" if config.fit == "stretch" else "keep", channels)
     resolution = resolution or _default_resolution(sizes)
     return Geometry(resolution, "crop" if config.fit == "auto" else config.fit, channels)
 
