@@ -72,8 +72,14 @@ class Order:
             raise ConfigError(f"--per-class: expected at least 1, got {self.per_class}")
 
     def of(self, counts: np.ndarray) -> list[int]:
-        """Images to make of each class that has so many real ones."""
+        """Images to make of each class that has so many real ones.
+
+        Raises:
+            ConfigError: all classes are as large already as they are to become.
+        """
         most = int(counts.max())
+        if self.balance and (counts == most).all():
+            raise ConfigError(f"--balance: all classes have {most} images already; give --per-class")
         if self.balance:
             return [most - int(count) for count in counts]
         return [self.per_class or most] * len(counts)
@@ -383,11 +389,14 @@ def augment(
     """
     order, target = Order(per_class, balance), Path(out)
     order.check()
+    if seed < 0:
+        raise ConfigError(f"--seed: expected at least 0, got {seed}")
     if measure and seeds < 2:
         raise ConfigError(f"--seeds: expected at least 2, for an interval, got {seeds}")
     check_out(target, overwrite)
     made_by = None if run is None else run if isinstance(run, Run) else load(run)
     dataset = opened(data, made_by, family, layers, measure)
+    asked = order.of(labelled(dataset.train).counts(len(dataset.spec.classes)))
     if made_by is None:
         made_by = train(
             family,
@@ -403,7 +412,7 @@ def augment(
         )
     with reusable(made_by):
         return augmented(
-            made_by, dataset, target, order, seed, seeds if measure else 0, with_real, marked, schedule or Schedule()
+            made_by, dataset, target, asked, seed, seeds if measure else 0, with_real, marked, schedule or Schedule()
         )
 
 
@@ -475,16 +484,20 @@ def augmented(
     run: Run,
     dataset: Dataset,
     out: Path,
-    order: Order,
+    asked: Sequence[int],
     seed: int,
     seeds: int,
     with_real: bool,
     marked: bool,
     schedule: Schedule,
 ) -> Report:
-    """What `augment` does once there is a run."""
+    """What `augment` does once there is a run.
+
+    Args:
+        asked: synthetic images of each class.
+        seeds: how many classifiers of each kind measure; 0 is none.
+    """
     real, names = labelled(dataset.train), run.spec.classes
-    asked = order.of(real.counts(len(names)))
     with bar("learning to judge", schedule.steps) as advance:
         judge = Judge(fit(real, len(names), Way(moves=True), schedule, seed, advance), real)
     judges = [judge.of(label) for label in range(len(names))]
@@ -499,9 +512,8 @@ def augmented(
         maker.write(sheet(made, real), picture)
     heldout = labelled(dataset.heldout) if len(dataset.heldout) else None
     found = measured(real, together(made, real), heldout, names, schedule, seed, seeds) if heldout and seeds else None
-    report = Report(
-        run.path, out, told(names, real, made), passing(judges, heldout) if heldout else None, found, picture
-    )
+    passed = passing(judges, heldout) if heldout else None
+    report = Report(run.path, out, told(names, real, made), passed, found, picture)
     with run.dir.writing():
         write_json(out / REPORT, report.to_json())
     return report
@@ -549,12 +561,13 @@ def together(made: Sequence[Drawn], real: Labelled) -> Labelled:
 
 def passing(judges: Sequence[ClassJudge], heldout: Labelled) -> float:
     """Share of held-out real images that the filters would keep."""
-    kept = [
-        judge(heldout.images[heldout.labels == judge.label]).reasons == ""
-        for judge in judges
-        if judge.label in heldout.labels
-    ]
+    by_class = [heldout.images[heldout.labels == judge.label][:MOST_JUDGED] for judge in judges]
+    kept = [judge(images).reasons == "" for judge, images in zip(judges, by_class, strict=True) if len(images)]
     return round(float(np.concatenate(kept).mean()), 4)
+
+
+MOST_JUDGED = 200
+"""Of each class."""
 
 
 def measured(

@@ -71,11 +71,11 @@ class Schedule:
         width: channels of the classifier's finest maps.
     """
 
-    steps: int = 800
+    steps: int = 1500
     batch: int = 32
-    rate: float = 3e-3
+    rate: float = 6e-3
     decay: float = 0.02
-    width: int = 24
+    width: int = 16
 
 
 def fit(

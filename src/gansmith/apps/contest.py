@@ -111,7 +111,7 @@ def estimated(values: Floats, labels: np.ndarray, level: float = LEVEL) -> Estim
     spread = np.sqrt(variance * (1 / counts).sum()) / len(kinds)
     margin = float(np.hypot(t_margin(by_seed, level), t_quantile(MANY, level) * spread))
     mean = float(by_seed.mean())
-    return Estimate(100 * mean, 100 * (mean - margin), 100 * (mean + margin))
+    return Estimate(*(round(100 * x, 3) for x in (mean, mean - margin, mean + margin)))
 
 
 MANY = 10_000

@@ -43,6 +43,7 @@ from gansmith.watch.attend import Attendant, Orders
 from gansmith.watch.equilibrium import standing
 
 if TYPE_CHECKING:
+    from gansmith.apps.augment import Report
     from gansmith.apps.edits import Neighbours
     from gansmith.apps.files import Verb
     from gansmith.apps.latent import Directions, Inverted
@@ -335,6 +336,16 @@ class Run:
     def nearest(self, n: int = 8, k: int = 5, seed: int = 0) -> Neighbours:
         """The training images that samples are nearest to."""
         return edits().neighbours(self, n, k, seed)
+
+    def augment(self, out: str | Path, **wishes: Any) -> Report:
+        """A folder of synthetic images of each class, and whether they help a classifier.
+
+        Args:
+            wishes: those of `gansmith.apps.augment.augment` that are not about the training.
+        """
+        from gansmith.apps.augment import augment
+
+        return augment(self.config.data.source, out, run=self, **wishes)
 
     def evaluate(
         self,

@@ -70,7 +70,7 @@ def augment(
     ] = 5,
     steps: Annotated[
         int, typer.Option(help="Steps of every classifier, 32 images each.", rich_help_panel="Measuring")
-    ] = 800,
+    ] = 1500,
     no_measure: Annotated[
         bool,
         typer.Option("--no-measure", help="Do not ask whether the images help.", rich_help_panel="Measuring"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from gansmith.metrics.checks import Floats
@@ -37,6 +39,7 @@ def bootstrap_interval(values: Floats, seed: int = 0, resamples: int = RESAMPLES
     return float(low), float(high)
 
 
+@cache
 def t_quantile(freedom: int, level: float = LEVEL) -> float:
     """What |t| of so many degrees of freedom stays below with this probability (Student 1908).
 

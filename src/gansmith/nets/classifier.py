@@ -26,7 +26,7 @@ class Classifier(nn.Module):
         width: channels of the finest maps.
     """
 
-    def __init__(self, channels: int, side: int, classes: int, width: int = 24):
+    def __init__(self, channels: int, side: int, classes: int, width: int = 16):
         super().__init__()
         layers, inputs, outputs = [], channels, width
         while side > COARSEST:
