@@ -11,10 +11,13 @@ from PIL import Image
 
 import gansmith
 from gansmith.apps import augment as app
-from gansmith.apps.augment import Drawn, Judged, Order, augment, folder_names
+from gansmith.apps import synthetic
+from gansmith.apps.augment import Order, augment
+from gansmith.apps.class_folder import folder_names
 from gansmith.apps.classify import Labelled, Schedule, Way, class_weights, classes_of, fit
 from gansmith.apps.contest import Measured, estimated, of_classes, trials, verdict
 from gansmith.apps.filtering import Known, densities, reasons, sketches
+from gansmith.apps.synthetic import Drawn, Judged
 from gansmith.core.errors import ConfigError, DataError, Stopped
 from gansmith.data import open_data
 from gansmith.data.marks import read
@@ -187,7 +190,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> gansmith.Run:
     path = tmp_path_factory.mktemp("trained") / "run"
     settings = {**TINY, **app.DEFAULTS}
-    return gansmith.train("cgan", str(folder), kimg=4, settings=settings, run_dir=path, quiet=True)
+    return gansmith.train("cgan", str(folder), kimg=2.5, settings=settings, run_dir=path, quiet=True)
 
 
 def files(folder: Path) -> set[str]:
@@ -252,7 +255,7 @@ def test_overwriting_takes_what_was_written_and_no_more(trained: gansmith.Run, t
 def test_a_class_that_cannot_be_filled_is_named(
     trained: gansmith.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "reasons", lambda agrees, *_: np.full(len(agrees), "density", object))
+    monkeypatch.setattr(synthetic, "reasons", lambda agrees, *_: np.full(len(agrees), "density", object))
     report = trained.augment(tmp_path / "more", per_class=2, seeds=2, schedule=QUICK)
     assert [one["kept"] for one in report.classes] == [0, 0]
     assert "class upper: 0 of 2 images" in caplog.text
@@ -276,13 +279,14 @@ def test_a_stop_leaves_a_run_that_can_be_used(
 def test_what_cannot_be_done_is_said_first(folder: Path, trained: gansmith.Run, tmp_path: Path) -> None:
     def refused(match: str, data: str | Path = folder, kind: type[Exception] = ConfigError, **wishes: object) -> None:
         with pytest.raises(kind, match=match):
-            augment(str(data), tmp_path / "more", run_dir=tmp_path / "run", **wishes)  # type: ignore[arg-type]
-        assert not (tmp_path / "run").exists()
+            augment(str(data), tmp_path / "more", **wishes)  # type: ignore[arg-type]
+        assert not (tmp_path / "more").exists()
 
     refused("sub-folder", folder / "train" / "upper")
     refused("--family aae: cannot be told the class", family="aae")
     refused("give one of them", per_class=3, balance=True)
     refused("expected at least 2", seeds=1)
+    refused("is trained already", run=trained, kimg=1)
     refused("other data", folder / "train", run=trained)
     lone = tmp_path / "lone"
     for name in ("a/0", "b/0", "b/1"):

@@ -3,53 +3,37 @@ classes, and a measurement of whether that helps."""
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 
-from gansmith.apps.classify import Labelled, Schedule, Way, fit, mapped
+from gansmith.apps.class_folder import REPORT, check_out, folder_names, write
+from gansmith.apps.classify import USUAL, Labelled, Schedule, Way, fit
 from gansmith.apps.configure import Layer
 from gansmith.apps.contest import Measured, contend
-from gansmith.apps.credentials import credentials
-from gansmith.apps.files import as_image, bar
-from gansmith.apps.filtering import REASONS, Known, densities, reasons
+from gansmith.apps.files import bar
+from gansmith.apps.filtering import REASONS
 from gansmith.apps.made import Maker
 from gansmith.apps.run import Run, configured, load, train
+from gansmith.apps.synthetic import ClassJudge, Drawn, Judge, drawn, sheet, together
 from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError, DataError, Stopped
-from gansmith.core.paths import write_atomic, write_json
+from gansmith.core.paths import write_json
 from gansmith.data import Dataset, Split, open_data
-from gansmith.data.marks import encoded
-from gansmith.nets.classifier import Classifier
 from gansmith.recipes import family_named
-from gansmith.training.pictures import grid, in_colour
-from gansmith.training.runtime import mixed_seed
-from gansmith.training.session import padded
 
 log = logging.getLogger("gansmith")
 
 FAMILY = "cgan"
 DEFAULTS: Mapping[str, Any] = {"augment": "diffaugment", "train.samples": 0, "train.evaluations": 0}
 """Of a run for this: D sees little data in many ways (Zhao et al. 2020), and what counts is measured later."""
-MANIFEST, REPORT = "manifest.jsonl", "report.json"
 SEEDS = 5
-AT_ONCE = 256
-"""Images drawn of a class at a time, at most."""
-PATIENCE = 20
-"""Images drawn for each that is asked for, before a class is given up."""
-SHOWN = 8
-"""Images of each reason on the sheet, and of those kept."""
 
 
 @dataclass(frozen=True)
@@ -83,234 +67,6 @@ class Order:
         if self.balance:
             return [most - int(count) for count in counts]
         return [self.per_class or most] * len(counts)
-
-
-# ---- what a judge thinks of images
-
-
-@dataclass(frozen=True)
-class Judge:
-    """What tells good synthetic images from bad ones: a classifier of the training images, and these images.
-
-    Attributes:
-        net: the classifier.
-        real: the training images.
-    """
-
-    net: Classifier
-    real: Labelled
-
-    @cached_property
-    def features(self) -> np.ndarray:
-        """Of the training images, float64 (N, F)."""
-        return mapped(self.net.features, self.real.images).astype(np.float64)
-
-    def of(self, label: int) -> ClassJudge:
-        """That of one class."""
-        rows = np.flatnonzero(self.real.labels == label)
-        return ClassJudge(self.net, label, rows, self.features[rows], Known.of(self.real.images[rows]))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What is thought of images.
-
-    Attributes:
-        reasons: why each is dropped; "" of those that are kept (M,).
-        distance: to the nearest training image of the class, see `Known` (M,).
-        nearest: the row of that (M,).
-    """
-
-    reasons: np.ndarray
-    distance: np.ndarray
-    nearest: np.ndarray
-
-
-@dataclass(frozen=True)
-class ClassJudge:
-    """A judge of one class.
-
-    Attributes:
-        rows: of its training images.
-        features: of these.
-        known: these, to tell copies by.
-    """
-
-    net: Classifier
-    label: int
-    rows: np.ndarray
-    features: np.ndarray
-    known: Known
-
-    def __call__(self, images: np.ndarray) -> Judged:
-        """What is thought of uint8 (M, R, R, C)."""
-        features = mapped(self.net.features, images)
-        with torch.inference_mode():
-            agrees = self.net.head(torch.from_numpy(features)).argmax(1).numpy() == self.label
-        distance, number = self.known.nearest(images)
-        density = densities(self.features, features.astype(np.float64))
-        return Judged(reasons(agrees, density, distance, self.known.limit), distance, self.rows[number])
-
-
-# ---- drawing
-
-
-@dataclass
-class Drawn:
-    """The synthetic images of a class.
-
-    Attributes:
-        asked: how many were wanted.
-        images: uint8 (R, R, C), those that were kept.
-        lines: what the manifest says of each: seed, number, distance, nearest.
-        counts: images by why they were dropped, "" of those kept.
-        dropped: some of each reason, with the row of the nearest training image.
-    """
-
-    asked: int
-    images: list[np.ndarray] = field(default_factory=list)
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    dropped: dict[str, list[tuple[np.ndarray, int]]] = field(default_factory=dict)
-
-    @property
-    def short(self) -> int:
-        """Images that are missing."""
-        return self.asked - len(self.images)
-
-    def take(self, images: np.ndarray, judged: Judged, seed: int, names: Sequence[str]) -> None:
-        """Keeps those of a draw that are worth it, until there are enough."""
-        for number, reason in enumerate(judged.reasons):
-            if not self.short:
-                break
-            self.counts[str(reason)] += 1
-            nearest = int(judged.nearest[number])
-            if reason:
-                self.dropped.setdefault(str(reason), []).append((images[number], nearest))
-                del self.dropped[str(reason)][SHOWN:]
-                continue
-            self.images.append(images[number])
-            distance = round(float(judged.distance[number]), 5)
-            self.lines.append({"seed": seed, "number": number, "distance": distance, "nearest": names[nearest]})
-
-
-def drawn(
-    run: Run, judge: ClassJudge, asked: int, seed: int, names: Sequence[str], advance: Callable[[float], None]
-) -> Drawn:
-    """So many images of a class that the judge keeps, or fewer where too many were drawn for them.
-
-    Args:
-        seed: of all draws; image `number` of a draw is ``run.sample(number + 1, its seed, label=class)[number]``.
-        names: of the training images.
-        advance: told of each image kept.
-    """
-    found, tried = Drawn(asked), 0
-    while found.short and tried < PATIENCE * asked:
-        count = min(AT_ONCE, max(32, 2 * found.short))
-        own = mixed_seed(seed, judge.label, tried)
-        images = padded(run.sample(count, own, label=judge.label), run.spec)
-        before = found.short
-        found.take(images, judge(images), own, names)
-        advance(before - found.short)
-        tried += count
-    return found
-
-
-# ---- the folder
-
-
-def folder_names(classes: Sequence[str]) -> list[str]:
-    """A name for the folder of each class, which any file system takes, no two alike."""
-    names: list[str] = []
-    for name in classes:
-        stem = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "class"
-        taken = {other.lower() for other in names}
-        numbered = (stem if i == 1 else f"{stem}-{i}" for i in range(1, len(classes) + 2))
-        names.append(next(one for one in numbered if one.lower() not in taken))
-    return names
-
-
-def check_out(out: Path, overwrite: bool) -> None:
-    """Raises ConfigError where the folder must not be written to; before anything is computed."""
-    credentials()
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out takes a folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not overwrite:
-            raise ConfigError(f"{out}: not empty; choose another --out, or --overwrite what augment wrote there")
-        if not (out / MANIFEST).is_file():
-            raise ConfigError(f"{out}: holds files of others: it has no {MANIFEST}; choose another --out")
-
-
-def clear(out: Path) -> None:
-    """Removes what an earlier manifest names, and nothing else."""
-    manifest = out / MANIFEST
-    lines = manifest.read_text().splitlines() if manifest.exists() else []
-    for line in lines:
-        path = out / json.loads(line)["file"]
-        if path.resolve().is_relative_to(out.resolve()):
-            path.unlink(missing_ok=True)
-            if path.parent.is_dir() and not any(path.parent.iterdir()):
-                path.parent.rmdir()
-    for name in (MANIFEST, REPORT):
-        (out / name).unlink(missing_ok=True)
-
-
-def write(run: Run, out: Path, made: Sequence[Drawn], real: Split | None, marked: bool) -> None:
-    """The folder: images by class, and a manifest that names them before they are there, so that what a crash leaves
-    can be cleared."""
-    folders, window = folder_names(run.spec.classes), run.spec.window
-    fingerprint = run.dir.mark.run
-    lines: list[dict[str, Any]] = []
-    for folder, name, one in zip(folders, run.spec.classes, made, strict=True):
-        for number, line in enumerate(one.lines):
-            file = f"{folder}/synthetic-{number:05}.png"
-            about = {"file": file, "class": name, "synthetic": True, "marked": marked, "run": fingerprint}
-            lines.append(about | line)
-    pictures = [image for one in made for image in one.images]
-    synthetic = len(lines)
-    if real is not None and real.labels is not None:
-        for number, (label, name) in enumerate(zip(real.labels, real.names, strict=True)):
-            file = f"{folders[label]}/real-{number:05}.png"
-            lines.append({"file": file, "class": run.spec.classes[label], "synthetic": False, "source": name})
-            pictures.append(real.images[number])
-    with run.dir.writing(), Maker(run.dir, marked) as maker:
-        out.mkdir(parents=True, exist_ok=True)
-        clear(out)
-        write_atomic(out / MANIFEST, "".join(json.dumps(line) + "\n" for line in lines))
-        for number, (line, image) in enumerate(zip(lines, pictures, strict=True)):
-            path, picture = out / line["file"], as_image(np.asarray(image[window]))
-            path.parent.mkdir(exist_ok=True)
-            if number < synthetic:
-                maker.write(picture, path)
-            else:
-                write_atomic(path, encoded(picture, "PNG")[0])
-
-
-def sheet(made: Sequence[Drawn], real: Labelled) -> Image.Image:
-    """Rows of images kept, then of images dropped for each reason; beside each its nearest training image."""
-    from gansmith.apps.edits import titled
-
-    kept = [[(image, None) for image in one.images[:SHOWN]] for one in made]
-    rows: dict[str, list[tuple[np.ndarray, int | None]]] = {"kept": in_turn(kept)}
-    for reason in REASONS:
-        rows[f"dropped: {reason}"] = in_turn([one.dropped.get(reason, []) for one in made])
-    rows = {name: found for name, found in rows.items() if found}
-    blank = np.full_like(real.images[0], 255)
-    tiles: list[np.ndarray] = []
-    for found in rows.values():
-        pairs = [x for image, near in found for x in ([image] if near is None else [image, real.images[near]])]
-        tiles += [*pairs[: 2 * SHOWN], *[blank] * (2 * SHOWN - len(pairs))]
-    return titled(grid(in_colour(np.stack(tiles)), 2 * SHOWN), list(rows), margin=120)
-
-
-def in_turn(lists: Sequence[Sequence[Any]]) -> list[Any]:
-    """The first of each, then the second of each …, as many as a row of the sheet has."""
-    longest = max(map(len, lists), default=0)
-    return [one[i] for i in range(longest) for one in lists if i < len(one)][: 2 * SHOWN]
-
-
-# ---- the command
 
 
 @dataclass(frozen=True)
@@ -362,7 +118,7 @@ def augment(
     overwrite: bool = False,
     marked: bool = True,
     layers: Sequence[Layer] = (),
-    schedule: Schedule | None = None,
+    schedule: Schedule = USUAL,
     quiet: bool = False,
 ) -> Report:
     """Writes a folder of synthetic images of each class, and says whether they help a classifier.
@@ -391,29 +147,28 @@ def augment(
     order.check()
     if seed < 0:
         raise ConfigError(f"--seed: expected at least 0, got {seed}")
+    if schedule.steps < 1:
+        raise ConfigError(f"--steps: expected at least 1, got {schedule.steps}")
     if measure and seeds < 2:
         raise ConfigError(f"--seeds: expected at least 2, for an interval, got {seeds}")
     check_out(target, overwrite)
+    how: dict[str, Any] = {
+        "kimg": kimg,
+        "minutes": minutes,
+        "seed": seed,
+        "settings": DEFAULTS,
+        "layers": layers,
+        "conditional": True,
+    }
+    if run is not None and any((kimg, minutes, run_dir, layers)):
+        raise ConfigError("--run: is trained already; leave --kimg, --minutes, --run-dir and --set out")
     made_by = None if run is None else run if isinstance(run, Run) else load(run)
-    dataset = opened(data, made_by, family, layers, measure)
+    dataset = opened(data, made_by, family, how, measure)
     asked = order.of(labelled(dataset.train).counts(len(dataset.spec.classes)))
     if made_by is None:
-        made_by = train(
-            family,
-            data,
-            kimg=kimg,
-            minutes=minutes,
-            seed=seed,
-            run_dir=run_dir,
-            settings=DEFAULTS,
-            layers=layers,
-            conditional=True,
-            quiet=quiet,
-        )
+        made_by = train(family, data, run_dir=run_dir, quiet=quiet, **how)
     with reusable(made_by):
-        return augmented(
-            made_by, dataset, target, asked, seed, seeds if measure else 0, with_real, marked, schedule or Schedule()
-        )
+        return augmented(made_by, dataset, target, asked, seed, seeds if measure else 0, with_real, marked, schedule)
 
 
 @contextmanager
@@ -425,14 +180,14 @@ def reusable(run: Run) -> Iterator[None]:
         raise Stopped(f"stopped; the run is whole: --run {run.path} goes on with it", 130) from None
 
 
-def opened(data: str, run: Run | None, family: str, layers: Sequence[Layer], measure: bool) -> Dataset:
+def opened(data: str, run: Run | None, family: str, how: Mapping[str, Any], measure: bool) -> Dataset:
     """The data, as the run sees them or as a new one would.
 
     Raises:
         ConfigError: they have no classes, the run knows none, or was trained on something else.
         DataError: a class has too few images, or nothing is held out to measure by.
     """
-    dataset = open_data(data_of_run(run, data) if run else data_of_family(family, data, layers))
+    dataset = open_data(data_of_run(run, data) if run else data_of_family(family, data, how))
     if run and dataset.fingerprint != run.dir.meta()["data"]["fingerprint"]:
         raise ConfigError(
             f"{run.path}: was trained on other data than {data} is now, so that it may know images which are kept out "
@@ -454,11 +209,11 @@ def data_of_run(run: Run, data: str) -> DataConfig:
     return run.config.data.model_copy(update={"source": data})
 
 
-def data_of_family(family: str, data: str, layers: Sequence[Layer]) -> DataConfig:
+def data_of_family(family: str, data: str, how: Mapping[str, Any]) -> DataConfig:
     """How a new run would see such data; ConfigError where the family cannot be told the class."""
     if "conditioning" not in family_named(family).config.model_fields:
         raise ConfigError(f"--family {family}: cannot be told the class; give a two-player family such as {FAMILY}")
-    return configured(family, data, settings=DEFAULTS, layers=layers, conditional=True).data
+    return configured(family, data, **how).data
 
 
 def check_classes(data: str, dataset: Dataset) -> None:
@@ -528,7 +283,7 @@ def warn(names: Sequence[str], made: Sequence[Drawn]) -> None:
             log.warning(
                 "class %s: %d of %d images: %d were drawn%s. A longer training may help",
                 name,
-                len(one.images),
+                len(one.kept),
                 one.asked,
                 one.counts.total(),
                 why,
@@ -544,19 +299,12 @@ def told(names: Sequence[str], real: Labelled, made: Sequence[Drawn]) -> list[di
             "folder": folder,
             "real": int(count),
             "asked": one.asked,
-            "kept": len(one.images),
+            "kept": len(one.kept),
             "drawn": one.counts.total(),
             "dropped": {reason: one.counts[reason] for reason in REASONS},
         }
         for name, folder, count, one in rows
     ]
-
-
-def together(made: Sequence[Drawn], real: Labelled) -> Labelled:
-    """All synthetic images with their classes."""
-    images = [image for one in made for image in one.images]
-    labels = np.repeat(np.arange(len(made)), [len(one.images) for one in made])
-    return Labelled(np.stack(images) if images else real.images[:0], labels)
 
 
 def passing(judges: Sequence[ClassJudge], heldout: Labelled) -> float:

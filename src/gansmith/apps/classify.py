@@ -78,6 +78,9 @@ class Schedule:
     width: int = 16
 
 
+USUAL = Schedule()
+
+
 def fit(
     data: Labelled,
     classes: int,
