@@ -253,13 +253,10 @@ def augmented(
         seeds: how many classifiers of each kind measure; 0 is none.
     """
     real, names = labelled(dataset.train), run.spec.classes
-    with bar("learning to judge", schedule.steps) as advance:
-        judge = Judge(fit(real, len(names), Way(moves=True), schedule, seed, advance), real)
-    judges = [judge.of(label) for label in range(len(names))]
+    judges = judges_of(real, len(names), schedule, seed)
     with bar("drawing", sum(asked)) as advance:
-        made = [
-            drawn(run, one, count, seed, dataset.train.names, advance) for one, count in zip(judges, asked, strict=True)
-        ]
+        known = dataset.train.names
+        made = [drawn(run, one, count, seed, known, advance) for one, count in zip(judges, asked, strict=True)]
     warn(names, made)
     write(run, out, made, dataset.train if with_real else None, marked)
     picture = run.path / "augmented.png"
@@ -272,6 +269,14 @@ def augmented(
     with run.dir.writing():
         write_json(out / REPORT, report.to_json())
     return report
+
+
+def judges_of(real: Labelled, classes: int, schedule: Schedule, seed: int) -> list[ClassJudge]:
+    """A judge of each class, which have learnt together from moved images: of these as they are, and of others, they
+    then think much the same."""
+    with bar("learning to judge", schedule.steps) as advance:
+        judge = Judge(fit(real, classes, Way(moves=True), schedule, seed, advance), real)
+    return [judge.of(label) for label in range(classes)]
 
 
 def warn(names: Sequence[str], made: Sequence[Drawn]) -> None:
