@@ -94,9 +94,10 @@ def test_class_weights_by_hand() -> None:
 
 def test_classes_of_one_size_share_trials() -> None:
     level, uneven = blobs(5, 0), blobs(5, 0, (1, 3))
-    assert len(set(trials(level, 2, 0).values())) == 5
-    assert len(set(trials(uneven, 2, 0).values())) == 8
-    assert len(set(trials(level, 3, 0).values())) == 8, "a class without images is not of their size"
+    assert len(set(trials(level, level + level, 2, 0).values())) == 5
+    assert len(set(trials(uneven, uneven + level, 2, 0).values())) == 9
+    assert len(set(trials(level, uneven, 2, 0).values())) == 6
+    assert len(set(trials(level, level + level, 3, 0).values())) == 9, "a class without images is not of their size"
 
 
 def test_balanced_accuracy_by_hand() -> None:

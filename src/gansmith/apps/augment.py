@@ -272,10 +272,10 @@ def augmented(
 
 
 def judges_of(real: Labelled, classes: int, schedule: Schedule, seed: int) -> list[ClassJudge]:
-    """A judge of each class, which have learnt together from moved images: of these as they are, and of others, they
-    then think much the same."""
+    """A judge of each class, all from one classifier: of moved images, so that it thinks much the same of these as they
+    are and of others; of all classes alike, so that it does not take what is rare for what is frequent."""
     with bar("learning to judge", schedule.steps) as advance:
-        judge = Judge(fit(real, classes, Way(moves=True), schedule, seed, advance), real)
+        judge = Judge(fit(real, classes, Way(moves=True, evens=True), schedule, seed, advance), real)
     return [judge.of(label) for label in range(classes)]
 
 
