@@ -177,7 +177,10 @@ def reusable(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Stopped(f"stopped; the run is whole: --run {run.path} goes on with it", 130) from None
+        raise Stopped(
+            f"stopped; the run is whole: --run {run.path} goes on with it (with --overwrite where images are there already)",
+            130,
+        ) from None
 
 
 def opened(data: str, run: Run | None, family: str, how: Mapping[str, Any], measure: bool) -> Dataset:
