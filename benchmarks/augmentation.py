@@ -14,7 +14,7 @@ Each is what ``gansmith augment`` does: a `cgan` of 2.75 minutes on one core, wh
 many synthetic images of each class as it has real ones (of the long tail, as many as fill all classes up to the
 largest) after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test images.
 
-As many seeds are played side by side as there are cores, with a thread each. It can be stopped at any time and goes on
+As many seeds are played side by side as there are cores (``--jobs``), with a thread each. It can be stopped at any time and goes on
 where it was: what has been measured is in ``results/augmentation.json``.
 """
 
@@ -159,9 +159,8 @@ def play_seed(bench: Bench, name: str, seed: int) -> Record:
 # ---- all of them
 
 
-def play(bench: Bench, results: Results, todo: Sequence[tuple[str, int]]) -> None:
-    """The seeds that are to do, as many at a time as there are cores, each in a process with one thread."""
-    jobs = os.cpu_count() or 1
+def play(bench: Bench, results: Results, todo: Sequence[tuple[str, int]], jobs: int) -> None:
+    """The seeds that are to do, `jobs` at a time, each in a process with one thread."""
     progress = Progress([(bench.minutes(MINUTES) + REST) / jobs] * len(todo))
     with ThreadPoolExecutor(jobs) as pool:
         asked = {pool.submit(process, bench, name, seed): f"{name}/{seed}" for name, seed in todo}
@@ -313,6 +312,7 @@ def write(bench: Bench, results: Results) -> None:
 def main() -> None:
     parser = bench_parser(NAME, __doc__, SETTINGS)  # type: ignore[arg-type]
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"of each setting; default {SEEDS}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side; default: one a core")
     parser.add_argument("--one", metavar="SETTING/SEED", help="play this alone, and print its record")
     asked = parser.parse_args()
     bench = Bench(NAME, asked.minutes)
@@ -328,7 +328,12 @@ def main() -> None:
         for name, seed in wanted:
             shutil.rmtree(bench.work / f"{name}-{seed}", ignore_errors=True)
     if not asked.table_only:
-        play(bench, results, [(name, seed) for name, seed in wanted if f"{name}/{seed}" not in results.records])
+        play(
+            bench,
+            results,
+            [(name, seed) for name, seed in wanted if f"{name}/{seed}" not in results.records],
+            asked.jobs,
+        )
     write(bench, results)
     say(f"written: {bench.page}, {bench.records}")
 

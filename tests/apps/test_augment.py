@@ -40,7 +40,7 @@ def test_density_by_hand() -> None:
 def test_sketches_are_apart_by_their_pixels() -> None:
     black, white = np.zeros((1, 64, 48, 3), np.uint8), np.full((1, 64, 48, 3), 255, np.uint8)
     assert np.linalg.norm(sketches(black) - sketches(white)) == pytest.approx(1)
-    assert sketches(black).shape == (1, 32 * 32 * 3)
+    assert sketches(black).shape == (1, 16 * 16 * 3)
 
 
 def test_copies() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gansmith.apps.augment import Report
+from gansmith.apps.classify import USUAL
 from gansmith.apps.contest import Measured
 
 from .conftest import Answer
@@ -24,7 +25,8 @@ def report(measured: bool = True) -> Report:
     dropped = {"class": 7, "density": 2, "copy": 1}
     row = {"class": "cats", "folder": "cats", "real": 1200, "asked": 5, "kept": 5, "drawn": 15, "dropped": dropped}
     found = Measured.of(hits, np.arange(8) % 2, ("cats", "dogs", "owls"), (0, 1)) if measured else None
-    return Report(Path("runs/r"), Path("more"), [row], 0.8 if measured else None, found, Path("runs/r/augmented.png"))
+    passed = 0.8 if measured else None
+    return Report(Path("runs/r"), Path("more"), [row], passed, found, USUAL, Path("runs/r/augmented.png"))
 
 
 @pytest.fixture

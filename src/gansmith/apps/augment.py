@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from gansmith.apps.class_folder import REPORT, check_out, folder_names, write
 from gansmith.apps.classify import USUAL, Labelled, Schedule, Way, fit
 from gansmith.apps.configure import Layer
-from gansmith.apps.contest import Measured, contend
+from gansmith.apps.contest import Measured, contend, trials
 from gansmith.apps.files import bar
 from gansmith.apps.filtering import REASONS
 from gansmith.apps.made import Maker
@@ -79,6 +79,7 @@ class Report:
         classes: of each: its name, folder, real images, images asked for, kept, drawn, and dropped by reason.
         real_pass: share of held-out real images that the same filters would keep; None where there are none.
         measured: whether the images help; None where that was not asked.
+        schedule: of the classifiers, the judge and those that measure.
         sheet: a picture of some that were kept, and some that were dropped.
     """
 
@@ -87,6 +88,7 @@ class Report:
     classes: list[dict[str, Any]]
     real_pass: float | None
     measured: Measured | None
+    schedule: Schedule
     sheet: Path
 
     def to_json(self) -> dict[str, Any]:
@@ -96,6 +98,7 @@ class Report:
             "classes": self.classes,
             "real_pass": self.real_pass,
             "measured": None if self.measured is None else self.measured.to_json(),
+            "schedule": asdict(self.schedule),
             "sheet": str(self.sheet),
         }
 
@@ -178,7 +181,7 @@ def reusable(run: Run) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Stopped(
-            f"stopped; the run is whole: --run {run.path} goes on with it (with --overwrite where images are there already)",
+            f"stopped; the run is whole: --run {run.path} goes on with it (--overwrite where images are there already)",
             130,
         ) from None
 
@@ -257,6 +260,7 @@ def augmented(
     """
     real, names = labelled(dataset.train), run.spec.classes
     judges = judges_of(real, len(names), schedule, seed)
+    log.info("drawing %d images", sum(asked))
     with bar("drawing", sum(asked)) as advance:
         known = dataset.train.names
         made = [drawn(run, one, count, seed, known, advance) for one, count in zip(judges, asked, strict=True)]
@@ -268,7 +272,7 @@ def augmented(
     heldout = labelled(dataset.heldout) if len(dataset.heldout) else None
     found = measured(real, together(made, real), heldout, names, schedule, seed, seeds) if heldout and seeds else None
     passed = passing(judges, heldout) if heldout else None
-    report = Report(run.path, out, told(names, real, made), passed, found, picture)
+    report = Report(run.path, out, told(names, real, made), passed, found, schedule, picture)
     with run.dir.writing():
         write_json(out / REPORT, report.to_json())
     return report
@@ -338,10 +342,8 @@ def measured(
     """Whether the images help: every contender with every seed."""
     each = tuple(range(seed, seed + seeds))
     log.info("measuring on %d held-out images: classifiers with %d seeds", len(heldout), seeds)
-    with bar("measuring", seeds) as advance:
-        hits = []
-        for one in each:
-            hits.append(contend(real, synthetic, heldout, len(names), schedule, one))
-            advance(1)
+    each_trains = len(set(trials(real, real + synthetic, len(names), seed).values())) * schedule.steps
+    with bar("measuring", seeds * each_trains) as advance:
+        hits = [contend(real, synthetic, heldout, len(names), schedule, one, advance) for one in each]
     by_name = {name: np.stack([found[name] for found in hits]) for name in hits[0]}
     return Measured.of(by_name, heldout.labels, tuple(names), each)
