@@ -14,8 +14,9 @@ Each is what ``gansmith augment`` does: a `cgan` of 2.75 minutes on one core, wh
 many synthetic images of each class as it has real ones (of the long tail, as many as fill all classes up to the
 largest) after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test images.
 
-As many seeds are played side by side as there are cores (``--jobs``), with a thread each. It can be stopped at any time and goes on
-where it was: what has been measured is in ``results/augmentation.json``.
+As many seeds are played side by side as there are cores (``--jobs``), with a thread each. It can be stopped at any time
+and goes on where it was: what has been measured is in ``results/augmentation.json``, and a GAN that was being trained
+goes on in its run directory.
 """
 
 from __future__ import annotations
