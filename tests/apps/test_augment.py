@@ -248,6 +248,9 @@ def test_overwriting_takes_what_was_written_and_no_more(trained: gansmith.Run, t
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     assert files(out) == {line["file"] for line in lines} | {"manifest.jsonl", "report.json", "notes.txt"}
     assert {line["class"] for line in lines} <= {"lower"}
+    (out / "manifest.jsonl").write_text("{")
+    with pytest.raises(ConfigError, match="damaged"):
+        trained.augment(out, measure=False, overwrite=True)
     (out / "manifest.jsonl").unlink()
     with pytest.raises(ConfigError, match="files of others"):
         trained.augment(out, measure=False, overwrite=True)
@@ -287,6 +290,13 @@ def test_what_cannot_be_done_is_said_first(folder: Path, trained: gansmith.Run, 
     refused("--family aae: cannot be told the class", family="aae")
     refused("give one of them", per_class=3, balance=True)
     refused("expected at least 2", seeds=1)
+    for place in (folder, folder / "more", folder.parent):
+        with pytest.raises(ConfigError, match="overlaps"):
+            augment(str(folder), place, overwrite=True)
+    synthetic_too = tmp_path / "augmented"
+    synthetic_too.mkdir()
+    (synthetic_too / "manifest.jsonl").touch()
+    refused("holds synthetic images", synthetic_too)
     refused("is trained already", run=trained, kimg=1)
     refused("other data", folder / "train", run=trained)
     lone = tmp_path / "lone"

@@ -154,7 +154,7 @@ def augment(
         raise ConfigError(f"--steps: expected at least 1, got {schedule.steps}")
     if measure and seeds < 2:
         raise ConfigError(f"--seeds: expected at least 2, for an interval, got {seeds}")
-    check_out(target, overwrite)
+    check_out(Path(data), target, overwrite)
     how: dict[str, Any] = {
         "kimg": kimg,
         "minutes": minutes,

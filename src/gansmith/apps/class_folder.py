@@ -34,9 +34,15 @@ def folder_names(classes: Sequence[str]) -> list[str]:
     return names
 
 
-def check_out(out: Path, overwrite: bool) -> None:
-    """Raises ConfigError where the folder must not be written to; before anything is computed."""
+def check_out(data: Path, out: Path, overwrite: bool) -> None:
+    """Raises ConfigError where the folder must not be written to, or the data are not real; before anything is
+    computed."""
     credentials()
+    ours, theirs = out.resolve(), data.expanduser().resolve()
+    if theirs.exists() and (ours.is_relative_to(theirs) or theirs.is_relative_to(ours)):
+        raise ConfigError(f"{out}: overlaps with {data}, whose images are to stay as they are; choose another --out")
+    if (theirs / MANIFEST).is_file():
+        raise ConfigError(f"{data}: holds synthetic images, by its {MANIFEST}; give the real ones alone")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; --out takes a folder")
     if out.is_dir() and any(out.iterdir()):
@@ -44,14 +50,26 @@ def check_out(out: Path, overwrite: bool) -> None:
             raise ConfigError(f"{out}: not empty; choose another --out, or --overwrite what augment wrote there")
         if not (out / MANIFEST).is_file():
             raise ConfigError(f"{out}: holds files of others: it has no {MANIFEST}; choose another --out")
+        listed(out)
+
+
+def listed(out: Path) -> list[Path]:
+    """The files that an earlier manifest names; none where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    manifest = out / MANIFEST
+    try:
+        lines = manifest.read_text().splitlines() if manifest.exists() else []
+        return [out / str(json.loads(line)["file"]) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{manifest}: damaged: {error}; choose another --out") from error
 
 
 def clear(out: Path) -> None:
     """Removes what an earlier manifest names, and nothing else."""
-    manifest = out / MANIFEST
-    lines = manifest.read_text().splitlines() if manifest.exists() else []
-    for line in lines:
-        path = out / json.loads(line)["file"]
+    for path in listed(out):
         if path.resolve().is_relative_to(out.resolve()):
             path.unlink(missing_ok=True)
             if path.parent.is_dir() and not any(path.parent.iterdir()):
