@@ -117,4 +117,5 @@ def test_a_folder_that_is_not_empty(command: Command, noise: Path) -> None:
     assert_told(command("augment", noise, "--out", "more"), 2, "more: not empty", "--overwrite")
     assert_told(command("augment", noise, "--out", "more", "--overwrite"), 2, "holds files of others")
     assert_told(command("augment", noise, "--out", "more/mine.txt"), 2, "is a file")
+    assert_told(command("augment", noise, "--out", "more/mine.txt/sub"), 2, "is a file")
     assert Path("more/mine.txt").read_text() == "mine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +44,11 @@ def check_out(data: Path, out: Path, overwrite: bool) -> None:
         raise ConfigError(f"{out}: overlaps with {data}, whose images are to stay as they are; choose another --out")
     if (theirs / MANIFEST).is_file():
         raise ConfigError(f"{data}: holds synthetic images, by its {MANIFEST}; give the real ones alone")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; --out takes a folder")
+    there = next(path for path in (ours, *ours.parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{there}: is a file; --out takes a folder")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{there}: cannot be written to; choose another --out")
     if out.is_dir() and any(out.iterdir()):
         if not overwrite:
             raise ConfigError(f"{out}: not empty; choose another --out, or --overwrite what augment wrote there")
