@@ -55,6 +55,31 @@ def test_the_best_band(monkeypatch: pytest.MonkeyPatch) -> None:
     assert translation.band_means(images, maps, band)[[20, 40]].tolist() == [227.5, 45.0]
 
 
+def test_where_synthetic_images_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    augmentation = imported("augmentation", monkeypatch)
+    counts = augmentation.SETTINGS["tail"].counts(np.random.default_rng(0))
+    assert sorted(counts)[::9] == [5, 500]
+    assert augmentation.SETTINGS["20"].counts(np.random.default_rng(0)) == [20] * 10
+
+    def records(name: str, gain: float) -> list[dict[str, object]]:
+        others = dict.fromkeys((*augmentation.WITHOUT, *augmentation.WITH), 70.0)
+        return [
+            {
+                "setting": name,
+                "accuracy": others | {"mixup": 71.0 + seed, "ours": 71.0 + gain + seed + 0.1 * (seed % 2)},
+            }
+            for seed in range(5)
+        ]
+
+    found = records("20", 2.0) + records("50", 0.0)
+    ours, rival, more = augmentation.contest(found[:5])
+    assert (ours, rival) == ("ours", "mixup")
+    assert more.mean == pytest.approx(2.04)
+    assert "help with: 20 a class. They do not, or not that it could be told from chance, with: 50 a class" in (
+        augmentation.where(found, ["20", "50"])
+    )
+
+
 def test_what_lines_enclose(monkeypatch: pytest.MonkeyPatch) -> None:
     translation = imported("translation", monkeypatch)
     image = np.full((9, 9, 3), 255, np.uint8)

@@ -7,6 +7,7 @@ import pytest
 
 from gansmith.metrics import Moments, bootstrap_interval, frechet_from_moments
 from gansmith.metrics.frechet import frechet_influence
+from gansmith.metrics.intervals import t_margin, t_quantile
 from gansmith.metrics.kernel import kernel_spread, kernel_terms, polynomial_kernel
 
 
@@ -17,6 +18,12 @@ def test_an_interval_of_a_mean_is_its_standard_error() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.05)
     assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.1 * error)
     assert (low, high) == bootstrap_interval(values, seed=1, resamples=4000)
+
+
+def test_student_by_his_tables() -> None:
+    assert [t_quantile(n) for n in (1, 2, 4, 30)] == pytest.approx([12.706, 4.303, 2.776, 2.042], abs=1e-3)
+    assert t_quantile(4, 0.98) == pytest.approx(3.747, abs=1e-3)
+    assert t_margin(np.array([1.0, 2, 3])) == pytest.approx(4.303 / np.sqrt(3), abs=1e-3)
 
 
 def covered(hits: list[bool]) -> bool:

@@ -43,6 +43,7 @@ from gansmith.watch.attend import Attendant, Orders
 from gansmith.watch.equilibrium import standing
 
 if TYPE_CHECKING:
+    from gansmith.apps.augment import Report
     from gansmith.apps.detect import Detection, Scored
     from gansmith.apps.edits import Neighbours
     from gansmith.apps.files import Verb
@@ -348,6 +349,18 @@ class Run:
     ) -> list[Scored]:
         """How unlike normal ones the images of a folder are; `out` is a CSV, `pictures` a folder."""
         return detect().score(self, images, out, pictures)
+
+    # ---- more images: see `gansmith.apps.augment`
+
+    def augment(self, out: str | Path, **wishes: Any) -> Report:
+        """A folder of synthetic images of each class, and whether they help a classifier.
+
+        Args:
+            wishes: those of `gansmith.apps.augment.augment` that are not about the training.
+        """
+        from gansmith.apps.augment import augment
+
+        return augment(self.config.data.source, out, run=self, **wishes)
 
     def evaluate(
         self,

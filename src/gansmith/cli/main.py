@@ -11,6 +11,7 @@ from rich.logging import RichHandler
 
 import gansmith
 from gansmith.cli import codes, config, data, detect, images, runs
+from gansmith.cli.augment import augment
 from gansmith.core.errors import GansmithError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command("upscale")(images.upscale)
 app.command("restore")(images.restore)
 for command in (codes.interpolate, codes.invert, codes.directions, codes.edit, codes.mix, codes.sweep, codes.nearest):
     app.command(command.__name__)(command)
+app.command("augment")(augment)
 app.command("verify")(images.verify)
 app.command("evaluate")(runs.evaluate)
 app.command("diagnose")(runs.diagnose)

@@ -79,8 +79,8 @@ class TrainConfig(Settings):
     evaluations: int = Field(4, ge=0)
     """quick Fréchet distances (on 1,000 samples) taken during the run; the best checkpoint is kept by them"""
     samples: int | None = Field(None, ge=0)
-    """samples that the finished run is measured by; by default 2,000, or of grey images as many as are held out, up
-    to 10,000; 0 leaves the measuring out"""
+    """samples that the finished run is measured by; by default 2,000, or of grey images as many as are held out, at
+    most 10,000; 0 leaves the measuring out"""
     looks: int = Field(40, ge=0)
     """looks of the doctor at the game during the run, denser at its start (gansmith diagnose); 0 is none"""
     checkpoint_seconds: float = Field(60.0, gt=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from gansmith.metrics.checks import Floats
@@ -35,3 +37,19 @@ def bootstrap_interval(values: Floats, seed: int = 0, resamples: int = RESAMPLES
     """
     low, high = np.quantile(bootstrap_means(values, seed, resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+@cache
+def t_quantile(freedom: int, level: float = LEVEL) -> float:
+    """What |t| of so many degrees of freedom stays below with this probability (Student 1908).
+
+    With t = sqrt(f) tan(a), the density of the angle a is cos(a)^(f - 1), up to a factor: that is summed up.
+    """
+    angles = np.linspace(0, np.pi / 2, 200_001)
+    below = np.cumsum(np.cos(angles) ** (freedom - 1))
+    return float(np.sqrt(freedom) * np.tan(np.interp(level, below / below[-1], angles)))
+
+
+def t_margin(values: Floats, level: float = LEVEL) -> float:
+    """How far the mean of all such values may lie from that of these (N,), two at least, at this level."""
+    return t_quantile(len(values) - 1, level) * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
