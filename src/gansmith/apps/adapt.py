@@ -74,6 +74,15 @@ def adapt(
     )
 
 
+def cost(run: Run, kimg: float | None, minutes: float | None) -> str:
+    """How long `adapt` will take at most, in words: of images at the speed of that run."""
+    if minutes is not None:
+        return f"at most {minutes:g} minutes"
+    kimg, speed = KIMG if kimg is None else kimg, run.result.get("images_per_second")
+    about = f", some {1000 * kimg / speed / 60:.0f} minutes at the speed of {run.path}" if speed else ""
+    return f"at most {kimg:g} thousand images{about}"
+
+
 def tricks(config: Config, freeze: int | None) -> dict[str, Any]:
     """The settings of these players that help with few images, by dotted name.
 

@@ -225,14 +225,16 @@ def adapt(
     """
     from gansmith.apps.adapt import adapt as adapt_run
     from gansmith.apps.adapt import compare as compare_runs
+    from gansmith.apps.adapt import cost
     from gansmith.apps.run import load
 
+    source = load(run, best)
     if compare:
-        cost = "as many images again, from scratch, to compare with; --no-compare leaves that out"
-        typer.echo(f"after the training, {cost}", err=True)
+        again = "then as many images from scratch, to compare with; --no-compare leaves that out"
+        typer.echo(f"{cost(source, kimg, minutes)}; {again}", err=True)
     asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "freeze": freeze, "seed": seed, "run_dir": run_dir}
     asked |= {"layers": set_layers(set_), "quiet": quiet}
-    made = adapt_run(load(run, best), data, **asked)
+    made = adapt_run(source, data, **asked)
     found = compare_runs(made, quiet) if compare else None
     if json_:
         show.as_json(made.result | ({"comparison": found.to_json()} if found else {}))
