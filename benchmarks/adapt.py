@@ -226,9 +226,9 @@ HEAD = """# From one run to the next, measured
 Written by `python benchmarks/adapt.py` from `benchmarks/results/adapt.json`, {date}.
 
 `dcgan` at 32 pixels; the run to begin with saw {source:,} images of Google's drawings, of none of the 200 emoji. Kernel
-distance of 1,000 samples to 166 held-out drawings of Twitter's, by `fashion-cnn`, which sees grey; in colour, of {final},
-by `efflite0`. Mean ± standard deviation of seeds. The least of a curve has been chosen by those very images, which
-flatters the longer, restless curves from scratch most; the end has not.
+distance of 1,000 samples to 166 held-out drawings of Twitter's, by `fashion-cnn`, which sees grey; in colour, of
+{final}, by `efflite0`. Mean ± standard deviation of seeds. The least of a curve has been chosen by those very images,
+which flatters the longer, restless curves from scratch most; the end has not.
 
 {curves}
 {table}
