@@ -15,6 +15,7 @@ import torch
 import gansmith
 from gansmith.apps.adapt import Comparison, adapt, compare
 from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.recipes import FAMILIES
 from gansmith.training import planning
 from gansmith.training.checkpoint import load_checkpoint, newest
 from gansmith.training.judge import Judge
@@ -273,17 +274,20 @@ def test_another_family_is_refused(source: gansmith.Run, tmp_path: Path, few: st
         gansmith.train("r3gan", few, settings={"train.start": str(source.path)}, run_dir=tmp_path / "new", quiet=True)
 
 
+def labelled(path: Path, classes: int) -> Path:
+    """48 grey images of 16x16, with labels."""
+    images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 1), np.uint8)
+    np.savez(path, images=images, labels=np.arange(48) % classes)
+    return path
+
+
 def test_another_number_of_classes_is_refused(tmp_path: Path) -> None:
-    for name, classes in (("much", 2), ("few", 3)):
-        images = np.random.default_rng(0).integers(0, 256, (48, 16, 16, 1), np.uint8)
-        np.savez(tmp_path / f"{name}.npz", images=images, labels=np.arange(48) % classes)
+    two, three = (str(labelled(tmp_path / f"{n}.npz", n)) for n in (2, 3))
     asked: dict[str, Any] = {"kimg": 0.016, "quiet": True}
-    much = gansmith.train(
-        "dcgan", str(tmp_path / "much.npz"), conditional=True, settings=SMALL, run_dir=tmp_path / "run", **asked
-    )
+    run = gansmith.train("dcgan", two, conditional=True, settings=SMALL, run_dir=tmp_path / "run", **asked)
     with pytest.raises(ConfigError, match="its number of classes is 2, not 3; each class is a folder of the data"):
-        adapt(much, str(tmp_path / "few.npz"), run_dir=tmp_path / "new", **asked)
-    assert adapt(much, str(tmp_path / "much.npz"), run_dir=tmp_path / "same", **asked).is_conditional
+        adapt(run, three, run_dir=tmp_path / "new", **asked)
+    assert adapt(run, two, run_dir=tmp_path / "same", **asked).is_conditional
 
 
 def test_a_run_that_has_nothing_yet_is_named(source: gansmith.Run, few: str, tmp_path: Path) -> None:
@@ -295,6 +299,22 @@ def test_a_run_that_has_nothing_yet_is_named(source: gansmith.Run, few: str, tmp
         (empty / name).write_bytes((source.path / name).read_bytes())
     with pytest.raises(GansmithError, match="empty: no checkpoint"):
         adapt(gansmith.load(empty), few, run_dir=tmp_path / "new", quiet=True)
+
+
+@pytest.mark.parametrize("family", [name for name, f in FAMILIES.items() if "freeze_d" in f.config.model_fields])
+def test_every_family_with_such_a_d_adapts(tmp_path: Path, family: str) -> None:
+    few = str(labelled(tmp_path / "few.npz", 2))
+    small = {"width": 4, "g_width": 4, "d_width": 4, "start_g_width": 4, "start_d_width": 4, "latent": 8}
+    settings = {name: value for name, value in small.items() if name in FAMILIES[family].config.model_fields}
+    settings |= {"train.batch": 4, "train.evaluations": 0, "train.frames": 0, "train.looks": 0, "train.samples": 0}
+    asked: dict[str, Any] = {"kimg": 0.008, "quiet": True}
+    run = gansmith.train(family, few, settings=settings | {"data.resolution": 16}, run_dir=tmp_path / "run", **asked)
+    new = adapt(run, few, settings=settings, run_dir=tmp_path / "new", **asked)
+    assert new.result["images"] >= 8
+    before, after = nets(run), nets(new)
+    fixed = {name for player in new.player.game.players.values() for name in player.fixed}
+    assert fixed
+    assert all(torch.equal(before[name], after[name]) for name in fixed)
 
 
 def test_a_family_without_such_a_d(few: str, tmp_path: Path) -> None:
@@ -325,8 +345,8 @@ def test_what_a_comparison_says() -> None:
     better = Comparison("kernel", [(10, 0.5), (20, 0.25), (30, 0.125)], [(10, 1.0), (20, 0.5), (30, 0.75)])
     assert better.images == 10
     assert better.words() == (
-        "kernel distance: adapted 0.125 after 30 images, from scratch 0.5 after 20, which the adapted run had after "
-        "10: 50% of them"
+        "kernel distance to held-out images: adapted 0.125 after 30 images, from scratch 0.5 after 20, which the "
+        "adapted run had after 10: 50% of them"
     )
     worse = Comparison("kernel", [(10, 0.5)], [(10, 0.25)])
     assert worse.images is None

@@ -27,9 +27,7 @@ def few(tmp_path: Path) -> Path:
 def test_both_curves_are_printed(command: Command, trained: Path, few: Path) -> None:
     answer = command("adapt", trained, few, *SHORT, "--run-dir", "new", "--quiet")
     assert answer.code == 0, answer.err
-    assert answer.err.startswith(
-        f"at most 0.032 thousand images, some 0 minutes at the speed of {trained}; then as many"
-    )
+    assert answer.err.startswith(f"at most 0.032 thousand images, 0.0 minutes at the speed of {trained}; then as many")
     for text in ("kernel distance", "from scratch", "│ 16 ", "│ 32 ", "adapted  new/adapt.png"):
         assert text in answer.out
     assert Path("new/scratch/result.json").exists()

@@ -17,7 +17,6 @@ from gansmith.apps.run import Run, train
 from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError
 from gansmith.recipes.two_player import TwoPlayerConfig
-from gansmith.training.judge import PATIENT_BY
 from gansmith.training.pictures import save_curves
 
 log = logging.getLogger("gansmith")
@@ -25,6 +24,11 @@ log = logging.getLogger("gansmith")
 KIMG, EVALUATIONS, PATIENCE, FREEZE = 40.0, 20, 6, 1
 """What `adapt` does where nothing else is said (docs/adapting.md)."""
 
+DISTANCES = {
+    "perceptual": "perceptual distance to held-out targets",
+    "kernel": "kernel distance to held-out images",
+    "frechet": "Fréchet distance to training images",
+}
 Curve = Sequence[tuple[int, float]]
 """Images seen, and the distance then."""
 
@@ -79,7 +83,7 @@ def cost(run: Run, kimg: float | None, minutes: float | None) -> str:
     if minutes is not None:
         return f"at most {minutes:g} minutes"
     kimg, speed = KIMG if kimg is None else kimg, run.result.get("images_per_second")
-    about = f", some {1000 * kimg / speed / 60:.0f} minutes at the speed of {run.path}" if speed else ""
+    about = f", {1000 * kimg / speed / 60:.1f} minutes at the speed of {run.path}" if speed else ""
     return f"at most {kimg:g} thousand images{about}"
 
 
@@ -111,6 +115,11 @@ class Comparison:
     scratch: Curve
 
     @property
+    def what(self) -> str:
+        """The distance, in words."""
+        return DISTANCES[self.by]
+
+    @property
     def images(self) -> int | None:
         """Images after which the adapted run was as near as the other ever came; None where it never was."""
         return reached(self.adapted, least(self.scratch)[1])
@@ -118,7 +127,7 @@ class Comparison:
     def words(self) -> str:
         """What came of it, in a sentence or two."""
         (ours_at, ours), (theirs_at, theirs) = least(self.adapted), least(self.scratch)
-        first = f"{self.by} distance: adapted {ours:.4g} after {ours_at} images, from scratch {theirs:.4g} after "
+        first = f"{self.what}: adapted {ours:.4g} after {ours_at} images, from scratch {theirs:.4g} after "
         if self.images is None:
             return f"{first}{theirs_at}: from scratch is nearer"
         return (
@@ -142,7 +151,7 @@ def compare(run: Run, quiet: bool = False) -> Comparison:
     Raises:
         ConfigError: there are no scores to compare by; and as `train`.
     """
-    by = next((name for name in PATIENT_BY if curve(run, name)), None)
+    by = next((name for name in DISTANCES if curve(run, name)), None)
     if by is None:
         raise ConfigError(f"{run.path}: has no quick scores to compare by; --set train.evaluations={EVALUATIONS}")
     ours = curve(run, by)
@@ -159,9 +168,7 @@ def compare(run: Run, quiet: bool = False) -> Comparison:
     with run.dir.writing():
         run.dir.write("adapt.json", found.to_json())
         if find_spec("matplotlib"):
-            save_curves(
-                {"adapted": found.adapted, "from scratch": found.scratch}, run.path / "adapt.png", f"{by} distance"
-            )
+            save_curves({"adapted": found.adapted, "from scratch": found.scratch}, run.path / "adapt.png", found.what)
     return found
 
 

@@ -243,7 +243,7 @@ def adapt(
     if "settled" in made.result:
         typer.echo(made.result["settled"])
     if found:
-        show.curves({"adapted": found.adapted, "from scratch": found.scratch}, f"{found.by} distance")
+        show.curves({"adapted": found.adapted, "from scratch": found.scratch}, found.what)
         typer.echo(found.words())
     tell_pictures(made.path)
 
