@@ -1,5 +1,5 @@
-"""Images unlike the rest, found by four methods and by three that learn nothing adversarial; `docs/anomalies.md` is made
-of it.
+"""Images unlike the rest, found by four methods, and by three that learn nothing adversarial; `docs/anomalies.md` is
+made of it.
 
     python benchmarks/anomalies.py                            # all that has not been measured yet: about 2 hours
     python benchmarks/anomalies.py --only garments --seeds 1

@@ -50,6 +50,10 @@ def game() -> Game:
     ("wrong", "message"),
     [
         ({"players": {"G": Player(("H",), OptimConfig()), "D": Player((), OptimConfig())}}, "no such net: H; .* D, G"),
+        (
+            {"players": {"G": Player(("G",), OptimConfig()), "D": Player(("D",), OptimConfig(), fixed=("D.w",))}},
+            "no such parameter: D.w; there are D.bias, D.weight, G.bias, G.weight",
+        ),
         ({"averaged": ("G", "g")}, "no such net: g; there are D, G"),
         ({"stages": (Stage("train", (Move("critic", nothing),)),)}, "no such player: critic; there are D, G"),
         ({"stages": ()}, "a game needs a stage"),

@@ -151,6 +151,66 @@ def test_progan_grows_through_four_stages(tiny_session: Make) -> None:
     assert sides == [4, *[8] * 2, *[16] * 2, *[32] * 15]
 
 
+# ---- leaving weights as they are
+
+BEGUN = {"train.start": "another run"}
+every_keeper = pytest.mark.parametrize(
+    "family", [name for name, f in FAMILIES.items() if "freeze_d" in f.config.model_fields]
+)
+
+
+def moved(session: Session) -> set[str]:
+    """Names of the parameters that two steps change."""
+    before = {name: p.detach().clone() for name, p in session.game.nets.named_parameters()}
+    list(steps(session, endless(session), 2))
+    return {name for name, p in session.game.nets.named_parameters() if not torch.equal(p, before[name])}
+
+
+@every_keeper
+@every_precision
+def test_frozen_levels_of_d_alone_stay(tiny_session: Make, family: str, bf16: bool) -> None:
+    frozen = tiny_session(family, BEGUN | {"freeze_d": 1}, bf16=bf16)
+    fixed = {name for player in frozen.game.players.values() for name in player.fixed}
+    assert all(name.startswith("D") for name in fixed)
+    free = moved(tiny_session(family, BEGUN, bf16=bf16))
+    assert fixed & free, "they would move"
+    assert moved(frozen) == free - fixed
+
+
+@every_keeper
+def test_only_what_was_trained_can_be_frozen(tiny_session: Make, family: str) -> None:
+    with pytest.raises(ConfigError, match=r"freeze_d: .*--set train.start=RUN"):
+        tiny_session(family, {"freeze_d": 1})
+    with pytest.raises(ConfigError, match=r"freeze_d: D\d* has \d levels; expected at most that, got 9"):
+        tiny_session(family, BEGUN | {"freeze_d": 9})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"conditioning": "concat"},
+        {"conditioning": "projection"},
+        {"conditioning": "acgan"},
+        {"minibatch": "stddev"},
+        {"spectral_norm": True, "d_norm": "none"},
+        {"network": "mlp"},
+        {"penalty.clip": 1e-4},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_dressed_d_keeps_its_levels(tiny_session: Make, settings: dict[str, Any]) -> None:
+    frozen = tiny_session("dcgan", BEGUN | settings | {"freeze_d": 2})
+    (fixed,) = (player.fixed for name, player in frozen.game.players.items() if name == "D")
+    assert fixed
+    changed = moved(frozen)
+    assert changed.isdisjoint(fixed)
+    assert any(name.startswith("D") for name in changed)
+
+
+def test_a_trained_progan_has_grown(tiny_session: Make) -> None:
+    assert [stage.name for stage in tiny_session("progan", BEGUN).game.stages] == ["16x16"]
+
+
 # ---- resuming
 
 

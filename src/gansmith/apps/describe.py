@@ -250,7 +250,7 @@ def stage_rows(game: Game, batch: Batch) -> Iterator[StageRow]:
         made: dict[str, torch.Tensor] = {}
         moves = []
         for move in stage.moves:
-            only_trains(game.nets, game.players[move.player].nets)
+            only_trains(game.nets, game.players[move.player])
             outcome = move.loss(Turn(game.nets, batch, plan.at(0, start), made))
             moves.append(MoveRow(move.player, loss_name(move), list(outcome.terms), move.every, move.repeats))
         yield StageRow(stage.name, round(stage.share / whole, 4), moves)

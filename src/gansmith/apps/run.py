@@ -25,20 +25,22 @@ from gansmith.apps.configure import Layer, differences, from_file, nested, resol
 from gansmith.apps.treat import acts_of, mend, on_trial, record, treat, treated
 from gansmith.core.clock import Pace, Plan
 from gansmith.core.config import Config
-from gansmith.core.errors import ConfigError, Diverged, GansmithError, Ill
+from gansmith.core.errors import ConfigError, Diverged, Ill
 from gansmith.core.game import Autoencoder, Request, Styles
 from gansmith.core.names import named
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset, open_data
+from gansmith.data.split import evenly
 from gansmith.metrics import MAX_TRIVIAL, Reference, Scores, default_extractor, evaluate, extractor, remember
 from gansmith.recipes import BASELINE, build
-from gansmith.training.judge import Judge, pair_scores
+from gansmith.training.judge import QUICK_SAMPLES, Judge, pair_scores
 from gansmith.training.loop import Staff, play_run
 from gansmith.training.pictures import grid, save_film, save_picture, save_plot, save_scatter
 from gansmith.training.planning import plan_run
 from gansmith.training.rundir import RunDir, fingerprint_of, new_run_dir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Player
+from gansmith.training.start import Start
 from gansmith.watch.attend import Attendant, Orders
 from gansmith.watch.equilibrium import standing
 
@@ -102,13 +104,7 @@ class Run:
 
     def _weights(self) -> dict[str, Any]:
         parts = ("nets", "ema")
-        if self.best:
-            return self.dir.best(parts)
-        state, damaged = self.dir.last_good(parts)
-        if state is None:
-            why = "".join(f": {message}" for message in damaged.values())
-            raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
-        return state
+        return self.dir.best(parts) if self.best else self.dir.good(parts)
 
     @property
     def is_conditional(self) -> bool:
@@ -305,6 +301,12 @@ class Run:
         from gansmith.apps.files import draw_images
 
         return draw_images(self, text, n, seed)
+
+    def adapt(self, data: str, **asked: Any) -> Run:
+        """A new run on other images, of which a few hundred are enough, from this one's networks: see
+        `gansmith.apps.adapt.adapt`, whose arguments these are."""
+        adapted: Run = import_module("gansmith.apps.adapt").adapt(self, data, **asked)
+        return adapted
 
     # ---- codes: see `gansmith.apps.edits`, whose functions these are
 
@@ -543,13 +545,14 @@ def train(
         raise ConfigError(
             f"{directory.path}: another process is training here (pid {directory.read('status.json')['pid']})"
         )
-    dataset = open_data(resolved.data, partial(rehearse, resolved))
-    if on_illness == "treat" and not directory.meta() and (acts := mend(resolved, dataset)):
+    begins = not directory.meta()
+    dataset = open_data(resolved.data, partial(rehearse, resolved, begins=begins))
+    if on_illness == "treat" and begins and (acts := mend(resolved, dataset)):
         for act in acts:
             log.warning("treatment: %s", act)
         resolved = treated(resolved, acts)
-        dataset = open_data(resolved.data, partial(rehearse, resolved))
-    judge = Judge(dataset, quick_reference(resolved, dataset))
+        dataset = open_data(resolved.data, partial(rehearse, resolved, begins=begins))
+    judge = Judge(dataset, *quick_references(resolved, dataset))
     known = directory.meta()
     meta, pace = prepare(directory, resolved, judge, began, allow_drift)
     # Nothing is written before the game has been built: what cannot be played leaves no directory behind.
@@ -639,14 +642,19 @@ def told_classes(config: Config) -> Config:
     return config if how != "none" else config.model_copy(update={"conditioning": "projection"})
 
 
-def rehearse(config: Config, spec: Spec) -> None:
+def rehearse(config: Config, spec: Spec, begins: bool = True) -> None:
     """Builds the game without its weights, so that what cannot be built is known before any image is decoded.
+
+    Args:
+        begins: whether the run has not begun, so that a run that it is to begin with is still needed.
 
     Raises:
         ConfigError: settings that do not go together, or not with data of this shape.
     """
     with torch.device("meta"):
         build(config, spec)
+    if begins and config.train.start is not None:
+        Start.of(config.train.start).check(config, spec)
 
 
 def named_run(path: str, run_dir: str | Path | None) -> RunDir:
@@ -778,12 +786,16 @@ def seconds_to_measure(config: Config, dataset: Dataset) -> float:
     return (time.monotonic() - began) * (fakes + MAX_TRIVIAL) / net.batch + 2.0
 
 
-def quick_reference(config: Config, dataset: Dataset) -> Reference | None:
-    """The real images' features for the quick scores during training."""
+def quick_references(config: Config, dataset: Dataset) -> tuple[Reference | None, Reference | None]:
+    """The features of images to train on, and of held-out ones where there are two, for the quick scores during
+    training."""
     if not config.train.evaluations:
-        return None
-    real, _ = dataset.pictures
-    return Reference.of(real, extractor(QUICK_EXTRACTOR), dataset.fingerprint)
+        return None, None
+    real, heldout = dataset.pictures
+    net = extractor(QUICK_EXTRACTOR)
+    held = heldout[evenly(len(heldout), QUICK_SAMPLES)]
+    known = Reference.of(held, net, dataset.fingerprint) if len(held) > 1 else None
+    return Reference.of(real, net, dataset.fingerprint), known
 
 
 PLANE_SIDE = 20

@@ -9,16 +9,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
-
 from gansmith.core.config import Config
 from gansmith.core.errors import Diverged, GansmithError, Ill
 from gansmith.core.spec import Spec
 from gansmith.data import Dataset
-from gansmith.recipes import build
 from gansmith.training.checkpoint import name_of, newest
 from gansmith.training.observers import Row
 from gansmith.training.rundir import HEALTHY, RunDir
+from gansmith.training.start import shapes
 from gansmith.watch.attend import sick_data
 from gansmith.watch.illnesses import Cure, changed, possible, setting
 from gansmith.watch.treatment import Act, Choice, judged, next_cure
@@ -120,9 +118,3 @@ def go_back(run: RunDir, healthy: str | None) -> None:
 def playable(config: Config, spec: Spec, cure: Cure) -> dict[str, Any]:
     """What a cure would set, where the game could be played with it."""
     return cure.settings(partial(setting, config)) if possible(cure, config, spec) else {}
-
-
-def shapes(config: Config, spec: Spec) -> dict[str, tuple[int, ...]]:
-    """Of all weights, by name."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in build(config, spec).nets.state_dict().items()}

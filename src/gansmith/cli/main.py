@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(runs.train)
+app.command("adapt")(runs.adapt)
 app.command("sample")(runs.sample)
 app.command("draw")(images.draw)
 app.command("translate")(images.translate)

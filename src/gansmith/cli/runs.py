@@ -21,6 +21,16 @@ NoMark = Annotated[
 Best = Annotated[
     bool, typer.Option("--best", help="From the checkpoint of the best quick score during training, not the last one.")
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting, such as loss=hinge, penalty.r1=1, optim.g.lr=1e-3, g_width=32; gansmith config show "
+        "FAMILY lists them all.",
+        rich_help_panel="Settings",
+    ),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, such as runs/dcgan-photos-1.")]
 
 
@@ -96,16 +106,7 @@ def train(
         int | None, typer.Option(help="Same seed and --kimg, same weights. Default: 0.", rich_help_panel="Run")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings.", rich_help_panel="Settings")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any setting, such as loss=hinge, penalty.r1=1, optim.g.lr=1e-3, g_width=32; gansmith config show "
-            "FAMILY lists them all.",
-            rich_help_panel="Settings",
-        ),
-    ] = None,
+    set_: Set = None,
     on_illness: Annotated[
         str,
         typer.Option(
@@ -149,12 +150,12 @@ def train(
 
         gansmith train stackgan --data captioned/ --minutes 40
     """
-    from gansmith.apps.configure import from_flag, nested
+    from gansmith.apps.configure import nested
     from gansmith.apps.preview import preview
     from gansmith.apps.run import train as train_run
 
     flags = nested({"data.resolution": resolution, "data.fit": fit, "data.channels": channels})
-    layers = [("flags", flags), *((f"--set {text}", from_flag(text)) for text in set_ or [])]
+    layers = [("flags", flags), *set_layers(set_)]
     asked: dict[str, Any] = {"to": to, "scale": scale, "kimg": kimg, "minutes": minutes, "seed": seed, "config": config}
     asked |= {"layers": layers, "conditional": conditional}
     if dry_run:
@@ -174,6 +175,86 @@ def train(
     tell_pictures(run.path)
 
 
+def adapt(
+    run: RunPath,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A few hundred images, or more; as --data of train.")],
+    kimg: Annotated[
+        float | None,
+        typer.Option(help="Length in thousands of images, at most. Default: 40.", rich_help_panel="Length"),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length in minutes, at most.", rich_help_panel="Length")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare/--no-compare",
+            help="Whether the same is trained from scratch afterwards, on as many images, and both curves are shown, "
+            "which takes as long again.",
+        ),
+    ] = True,
+    freeze: Annotated[
+        int | None,
+        typer.Option(help="Levels of D, from the image on, that stay as they are. Default: 1.", rich_help_panel="Run"),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the new run lives. Default: a new directory in runs/.", rich_help_panel="Run"),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Same seed and --kimg, same weights. Default: that of RUN.", rich_help_panel="Run"),
+    ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="Begin with RUN's checkpoint of the best quick score, not the last one.")
+    ] = False,
+    set_: Set = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train on little data, from the networks of a run that has learnt something like it.
+
+    The new run has RUN's settings and is opened at its size and in its colours. D's inputs are augmented and its lowest
+    level stays as it is (FreezeD, Mo 2020). Quick scores are kernel distances to held-out images: where these get no
+    better, learning rates are halved, then the run ends, with its best networks. A run directory of its own, which is
+    gone on with as that of `gansmith train` is.
+
+    Examples:
+
+        gansmith adapt runs/dcgan-emoji-1 drawings/
+
+        gansmith adapt runs/r3gan-photos-1 faces.zip --kimg 100 --freeze 2 --no-compare
+    """
+    from gansmith.apps.adapt import adapt as adapt_run
+    from gansmith.apps.adapt import compare as compare_runs
+    from gansmith.apps.adapt import cost
+    from gansmith.apps.run import load
+
+    source = load(run, best)
+    if compare:
+        again = "then as many images from scratch, to compare with; --no-compare leaves that out"
+        typer.echo(f"{cost(source, kimg, minutes)}; {again}", err=True)
+    asked: dict[str, Any] = {"kimg": kimg, "minutes": minutes, "freeze": freeze, "seed": seed, "run_dir": run_dir}
+    asked |= {"layers": set_layers(set_), "quiet": quiet}
+    made = adapt_run(source, data, **asked)
+    found = compare_runs(made, quiet) if compare else None
+    if json_:
+        show.as_json(made.result | ({"comparison": found.to_json()} if found else {}))
+        return
+    show.scores(made.result)
+    if "settled" in made.result:
+        typer.echo(made.result["settled"])
+    if found:
+        show.curves({"adapted": found.adapted, "from scratch": found.scratch}, found.what)
+        typer.echo(found.words())
+    tell_pictures(made.path)
+
+
+def set_layers(given: list[str] | None) -> list[tuple[str, dict[str, Any]]]:
+    """The settings of `--set`, each under its own name."""
+    from gansmith.apps.configure import from_flag
+
+    return [(f"--set {text}", from_flag(text)) for text in given or []]
+
+
 def tell_pictures(path: Path) -> None:
     """Says where to look."""
     from gansmith.training.rundir import RunDir
@@ -181,6 +262,7 @@ def tell_pictures(path: Path) -> None:
     samples = RunDir(path).samples
     grids = sorted(samples.glob("[0-9]*.png"))
     found = {"samples": grids[-1] if grids else None, "film": path / "film.webp", "losses": path / "losses.png"}
+    found |= {"adapted": path / "adapt.png"}
     found |= {"plane": samples / "latent.png", "codes": samples / "codes.png"}
     for what, picture in found.items():
         if picture and picture.exists():

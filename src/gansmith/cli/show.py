@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -45,6 +46,13 @@ def scores(record: dict[str, Any]) -> None:
         print("protocol: " + ", ".join(f"{k} {v}" for k, v in told.items()))
         for warning in record["protocol"].get("warnings", []):
             print(f"warning: {warning}")
+
+
+def curves(found: dict[str, Sequence[tuple[int, float]]], what: str) -> None:
+    """A figure after so many images, each curve a column; a line for every number of images that one was taken at."""
+    taken = {name: dict(points) for name, points in found.items()}
+    rows = sorted({images for points in taken.values() for images in points})
+    table(what, ["images", *found], [[f"{n:,}", *(number(of.get(n)) for of in taken.values())] for n in rows])
 
 
 def pairs(record: dict[str, Any]) -> None:

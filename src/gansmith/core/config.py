@@ -78,6 +78,11 @@ class TrainConfig(Settings):
     """sample grids of the fixed latents made during the run, denser at its start; they become the film"""
     evaluations: int = Field(4, ge=0)
     """quick Fréchet distances (on 1,000 samples) taken during the run; the best checkpoint is kept by them"""
+    start: str | None = None
+    """a run whose networks this one begins with, or one of its checkpoints (gansmith adapt); by default they are new"""
+    patience: int = Field(0, ge=0)
+    """evaluations without a better one after which the run ends, with the networks of the best; after half as many all
+    learning rates are halved. They go by the kernel distance to held-out images, where there are any; 0 is off"""
     samples: int | None = Field(None, ge=0)
     """samples that the finished run is measured by; by default 2,000, or of grey images as many as are held out, at
     most 10,000; 0 leaves the measuring out"""

@@ -82,11 +82,16 @@ class Control(Stateful, Protocol):
 
 @dataclass(frozen=True)
 class Player:
-    """The nets it may change, how it changes them, and what they must satisfy after every update (weight clipping)."""
+    """The nets it may change, how it changes them, and what they must satisfy after every update (weight clipping).
+
+    Attributes:
+        fixed: names of parameters of its nets, such as ``D.layers.0.weight``, that it leaves as they are.
+    """
 
     nets: tuple[str, ...]
     optim: OptimConfig
     project: Callable[[nn.Module], None] | None = None
+    fixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,7 @@ class Game:
         for kind, used, known in (
             ("net", owned | set(self.averaged), set(self.nets)),
             ("player", movers, set(self.players)),
+            ("parameter", self._fixed(), {name for name, _ in self.nets.named_parameters()}),
         ):
             if used - known:
                 raise ValueError(
@@ -290,6 +296,9 @@ class Game:
             for move in stage.moves:
                 if move.every < 1 or move.repeats < 1:
                     raise ValueError(f"stage {stage.name}, player {move.player}: every and repeats are at least 1")
+
+    def _fixed(self) -> set[str]:
+        return {name for player in self.players.values() for name in player.fixed}
 
     def stateful(self) -> dict[str, Stateful]:
         """Controls and losses that have state, by a name that is stable between runs."""

@@ -134,7 +134,8 @@ def penalty_named(name: str) -> Penalty:
 
 
 def clip_weights(limit: float) -> Callable[[nn.Module], None]:
-    """A function that clips every parameter of a network to [-limit, limit], in place; call it after D's step.
+    """A function that clips every parameter of a network that learns to [-limit, limit], in place; call it after D's
+    step.
 
     Arjovsky et al. 2017, "Wasserstein GAN", alg. 1, line 7, where the limit is 0.01.
 
@@ -146,7 +147,7 @@ def clip_weights(limit: float) -> Callable[[nn.Module], None]:
 
     @torch.no_grad()
     def clip(net: nn.Module) -> None:
-        weights: list[Tensor] = list(net.parameters())
+        weights: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
         if weights:
             torch._foreach_clamp_min_(weights, -limit)
             torch._foreach_clamp_max_(weights, limit)

@@ -14,7 +14,7 @@ from gansmith.core.paths import cache_dir, write_atomic
 from gansmith.metrics.checks import Features, Floats, Images, checked_features, checked_images
 from gansmith.metrics.features import Extractor
 from gansmith.metrics.frechet import Moments, frechet_from_moments
-from gansmith.metrics.kernel import kernel_spread
+from gansmith.metrics.kernel import kernel_spread, kernel_terms
 from gansmith.metrics.prdc import K_DENSITY, K_MANIFOLD, radii
 
 # The evaluation protocol of Kynkaanniemi et al. 2019 and Naeem et al. 2020 has 10,000 of each.
@@ -107,7 +107,16 @@ class Reference:
 
     def frechet(self, fake: Images) -> float:
         """The Fréchet distance of fakes uint8 (M, H, W, C), M at least 2; for a running check during training."""
-        return frechet_from_moments(self.moments, Moments.of(self.extractor(fake), "fake"))
+        return self.frechet_of(self.extractor(fake))
+
+    def frechet_of(self, features: Features) -> float:
+        """The same of their features (M, D)."""
+        return frechet_from_moments(self.moments, Moments.of(features, "fake"))
+
+    def kernel_of(self, features: Features) -> float:
+        """The kernel distance of fakes by their features (M, D); unbiased, however few images of either there are, at
+        least 2."""
+        return kernel_terms(self.features, checked_features(features, "fake", least=2), self.spread)[0]
 
     @cached_property
     def moments(self) -> Moments:

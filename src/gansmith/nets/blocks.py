@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -130,6 +131,19 @@ class MinibatchDiscrimination(nn.Module):
         rows = self.map(x).unflatten(1, (self.kernels, self.size)).float()
         nearness = (rows[:, None] - rows[None]).abs().sum(3).neg().exp().sum(1) - 1
         return torch.cat([x, nearness.to(x.dtype)], 1)
+
+
+def split_before(layers: nn.Sequential, kind: type[nn.Module]) -> list[nn.Module]:
+    """The same layers in groups, each from one of that kind to the next; the first from the first layer on."""
+    starts = [i for i, layer in enumerate(layers) if i and isinstance(layer, kind)]
+    return [layers[start:end] for start, end in pairwise([0, *starts, len(layers)])]
+
+
+def lower_levels(net: nn.Module) -> list[nn.Module]:
+    """`lower` of the discriminator inside `net`, which may be wrapped to be told of the class or the batch."""
+    while not hasattr(net, "lower"):
+        net = net.net  # type: ignore[assignment]
+    return net.lower()  # type: ignore[operator]
 
 
 def images_at_once(net: nn.Module) -> int | None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import LayerNorm2d, init_normal, levels
+from gansmith.nets.blocks import LayerNorm2d, init_normal, levels, split_before
 from gansmith.nets.conditional import Chain, ClassBatchNorm2d
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -69,6 +69,10 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)
+
+    def lower(self) -> list[nn.Module]:
+        """What works at each size, from the image on."""
+        return split_before(self.layers[:-3], nn.Conv2d)
 
     def features(self, image: Tensor) -> Tensor:
         """Image (N, C, R, R) -> (N, width)."""

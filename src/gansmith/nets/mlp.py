@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import Maxout
+from gansmith.nets.blocks import Maxout, split_before
 
 
 def perceptron(*widths: int, slope: float = 0.0) -> nn.Sequential:
@@ -47,6 +47,10 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image).squeeze(1)
+
+    def lower(self) -> list[nn.Module]:
+        """The hidden layers, from the image on."""
+        return split_before(self.layers[1:-1], Maxout)
 
     def features(self, image: Tensor) -> Tensor:
         """Image (N, C, R, R) -> (N, width)."""

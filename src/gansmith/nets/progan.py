@@ -97,6 +97,10 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor, grown: float) -> Tensor:
         return self.head(self.features(image, grown))
 
+    def lower(self) -> list[nn.Module]:
+        """What works at each size, from the image on."""
+        return [nn.ModuleList(pair) for pair in zip(self.from_image[:0:-1], self.blocks[::-1], strict=True)]
+
     def head(self, features: Tensor) -> Tensor:
         """(N, width) -> logits (N,)."""
         return self.last[-2:](features[:, :, None, None])

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.core.spec import Spec
-from gansmith.nets.blocks import widths_by_level, within_range
+from gansmith.nets.blocks import split_before, widths_by_level, within_range
 
 GROUP = 16
 """Channels of a group of the 3x3 convolution."""
@@ -118,6 +118,10 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.features(image))
+
+    def lower(self) -> list[nn.Module]:
+        """What works at each size, from the image on."""
+        return split_before(self.layers, Down)
 
     def features(self, image: Tensor) -> Tensor:
         """Image (N, C, R, R) -> (N, width)."""

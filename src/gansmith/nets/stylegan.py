@@ -282,6 +282,10 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.features(image))
 
+    def lower(self) -> list[nn.Module]:
+        """What works at each size, from the image on."""
+        return [nn.ModuleList([self.from_image, self.blocks[0]]), *self.blocks[1:]]
+
     def features(self, image: Tensor) -> Tensor:
         """Image (N, C, R, R) -> (N, width)."""
         x = self.blocks(F.leaky_relu(self.from_image(image), SLOPE))

@@ -61,7 +61,7 @@ def paired(
     Args:
         make_g: latent's length -> G.
         make_d: the data's shape, as D sees it -> D, with ``features``, ``head`` and ``width`` (see
-            `ProjectionDiscriminator`).
+            `ProjectionDiscriminator`), and ``lower``, its levels from the image on.
         make_class_g: number of classes -> a G that takes labels itself, for projection; where a family has none, G
             gets the label beside the latent.
 

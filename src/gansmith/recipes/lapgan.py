@@ -136,7 +136,7 @@ def build(config: Config, spec: Spec) -> Game:
     while sides[-1] < spec.resolution:
         sides.append(2 * sides[-1])
     pairs = {side: finer(config, spec, side) if side > config.start else coarsest(config, spec) for side in sides}
-    duels = [duel(config, pair.rules) for pair in pairs.values()]
+    duels = [duel(config, pair.rules, pair.d) for pair in pairs.values()]
     return Game(
         nets=nn.ModuleDict(
             {f"{name}{side}": net for side, p in pairs.items() for name, net in (("G", p.g), ("D", p.d))}

@@ -67,12 +67,14 @@ def grown(clock: Clock, first: int, shares: list[float]) -> float:
 
 
 def build(config: Config, spec: Spec) -> Game:
-    """The game: one stage from `start` up to the data's size for every doubling."""
-    sides = [2**i for i in range(2, 12) if config.start <= 2**i <= spec.resolution]
-    if not sides or sides[0] != config.start:
+    """The game: one stage from `start` up to the data's size for every doubling; nets that begin as another run's have
+    grown already."""
+    first = config.start if config.train.start is None else spec.resolution
+    sides = [2**i for i in range(2, 12) if first <= 2**i <= spec.resolution]
+    if not sides or sides[0] != first:
         raise ConfigError(f"start: expected a power of two from 4 to {spec.resolution}, got {config.start}")
     shares = shares_of(len(sides))
-    growth = partial(grown, first=levels(config.start), shares=shares)
+    growth = partial(grown, first=levels(first), shares=shares)
 
     def generate(nets: Nets, z: Tensor, conditions: Conditions, clock: Clock) -> Tensor:
         return nets["G"](z, *conditions, growth(clock))

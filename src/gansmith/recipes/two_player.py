@@ -31,7 +31,7 @@ from gansmith.losses.adversarial import AdversarialLoss, loss_named, smoothed
 from gansmith.losses.penalties import clip_weights, penalty_named
 from gansmith.losses.regularisers import drift
 from gansmith.nets.augment import ada_augment, diff_augment
-from gansmith.nets.blocks import pack, unpack
+from gansmith.nets.blocks import lower_levels, pack, unpack
 from gansmith.recipes.tricks import Ada, AdaConfig, Balance, LeCam, burst
 
 LossName = Literal["minimax", "nonsaturating", "least-squares", "wasserstein", "hinge", "relativistic"]
@@ -104,6 +104,8 @@ class TwoPlayerConfig(Config):
     augment: Literal["none", "diffaugment", "ada"] = "none"
     """of D's inputs, for little data: diffaugment always (Zhao 2020), ada as often as D needs it (Karras 2020)"""
     ada: AdaConfig = AdaConfig()
+    freeze_d: int = Field(0, ge=0)
+    """levels of a trained D, from the image on, that stay as they were where train.start says (Mo 2020, FreezeD)"""
     pack: int = Field(1, ge=1, le=8)
     """images that D judges at once, against mode collapse (Lin 2018, PacGAN; 2 there)"""
     minibatch: Minibatch = "none"
@@ -318,12 +320,13 @@ class Duel:
     controls: Mapping[str, Control]
 
 
-def duel(config: TwoPlayerConfig, rules: Rules) -> Duel:
+def duel(config: TwoPlayerConfig, rules: Rules, judge: nn.Module) -> Duel:
     """The players of the nets ``G`` and ``D``, or, with a mark, of ``G8`` and ``D8``, as configured.
 
     Args:
         config: loss, penalties, tricks, optimisers, cadence.
         rules: how they see each other; the view is added here, by the configuration.
+        judge: the net ``D``, of which some levels may stay as they are.
 
     Raises:
         ConfigError: settings that do not go together.
@@ -356,7 +359,10 @@ def duel(config: TwoPlayerConfig, rules: Rules) -> Duel:
     )
     project = clip_weights(config.penalty.clip) if config.penalty.clip else None
     return Duel(
-        players={g: Player((g,), config.optim.g), d: Player((d,), config.optim.d, project)},
+        players={
+            g: Player((g,), config.optim.g),
+            d: Player((d,), config.optim.d, project, kept(judge, config.freeze_d, d)),
+        },
         moves=moves,
         controls={f"{name}{rules.mark}": control for name, (is_used, control) in controls.items() if is_used},
     )
@@ -374,7 +380,7 @@ def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules
     Raises:
         ConfigError: settings that do not go together.
     """
-    pair = duel(config, rules)
+    pair = duel(config, rules, d)
 
     def images(nets: Nets, latents: Tensor, clock: Clock, request: Request) -> Tensor:
         return rules.generate(nets, latents * request.truncation, rules.conditions(request), clock)
@@ -388,6 +394,21 @@ def two_player(config: TwoPlayerConfig, g: nn.Module, d: nn.Module, rules: Rules
         controls=pair.controls,
         conditional=config.conditioning != "none",
     )
+
+
+def kept(judge: nn.Module, levels: int, name: str) -> tuple[str, ...]:
+    """Parameters of D's first levels, that of the image's own size being one, as a game calls those of a net `name`.
+
+    Norms of these levels go on normalising by the batch, as they did when their weights were learnt.
+
+    Raises:
+        ConfigError: D has fewer levels.
+    """
+    lower = lower_levels(judge)
+    if levels > len(lower):
+        raise ConfigError(f"freeze_d: {name} has {len(lower)} levels; expected at most that, got {levels}")
+    held = {id(p) for level in lower[:levels] for p in level.parameters()}
+    return tuple(f"{name}.{key}" for key, p in judge.named_parameters() if id(p) in held)
 
 
 def scaled(weight: float, function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -415,6 +436,10 @@ def check_tricks(config: TwoPlayerConfig, loss: AdversarialLoss) -> None:
     """ConfigError where settings do not go together, with the way out."""
     if config.train.batch % config.pack:
         raise ConfigError(f"pack={config.pack}: does not divide train.batch={config.train.batch}")
+    if config.freeze_d and config.train.start is None:
+        raise ConfigError(
+            "freeze_d: only what was trained before is worth keeping; --set train.start=RUN, or freeze_d=0"
+        )
     if config.pack > 1 and config.conditioning != "none":
         raise ConfigError("pack: D cannot judge several images at once that are of several classes; conditioning=none")
     if loss.is_critic and not is_constrained(config):

@@ -22,22 +22,33 @@ FIXED_LATENTS = 64
 FIXED_IMAGES = 16
 BEST_BY = ("perceptual", "frechet")
 """Quick figures that the best checkpoint is chosen by: the first that was taken; lower is better."""
+PATIENT_BY = ("perceptual", "kernel", "frechet")
+"""The same of a run with patience: few images are learnt by heart, and the distance from them falls all the while."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The data, and the features of its real images where distances from them are wanted."""
+    """The data, and the features of its real images where distances from them are wanted.
+
+    Attributes:
+        held: the features of held-out images, where distances from these are wanted, too.
+    """
 
     dataset: Dataset
     reference: Reference | None
+    held: Reference | None = None
 
     def quick(self, player: Player, seed: int) -> dict[str, float]:
-        """A row of figures: the Fréchet distance of 1,000 samples and, of a game that makes images of images, how near
-        24 held-out ones come to what they should be."""
+        """A row of figures: the Fréchet distance of 1,000 samples; where it is wanted, their kernel distance from
+        held-out images; of a game that makes images of images, how near 24 held-out ones come to what they should
+        be."""
         if self.reference is None:
             return {}
-        asked = player.asked(self.dataset, QUICK_SAMPLES, seed)
-        row = {"quick/frechet": self.reference.frechet(player.sample(QUICK_SAMPLES, seed, asked).numpy())}
+        fakes = player.sample(QUICK_SAMPLES, seed, player.asked(self.dataset, QUICK_SAMPLES, seed)).numpy()
+        features = self.reference.extractor(fakes)
+        row = {"quick/frechet": self.reference.frechet_of(features)}
+        if self.held is not None:
+            row["quick/kernel"] = self.held.kernel_of(features)
         shown = held_out(player, self.dataset, QUICK_PAIRS)
         pairs = {} if shown is None else score_pairs(shown.made, shown.targets, None, perceptual()).means()
         return row | {f"quick/{name}": value for name, value in pairs.items()}

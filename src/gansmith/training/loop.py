@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import shutil
 import signal
 import sys
 import threading
@@ -24,13 +25,15 @@ from gansmith.core.config import Config
 from gansmith.core.errors import ConfigError, Diverged, Ill, Stopped
 from gansmith.core.paths import sweep
 from gansmith.data import Dataset
-from gansmith.training.checkpoint import is_finite, name_of, prune, save_checkpoint, set_aside
-from gansmith.training.judge import BEST_BY, Judge, picture
+from gansmith.training.checkpoint import is_finite, load_checkpoint, name_of, prune, save_checkpoint, set_aside
+from gansmith.training.judge import BEST_BY, PATIENT_BY, Judge, picture
 from gansmith.training.observers import Row, Watchers
+from gansmith.training.patience import standstill
 from gansmith.training.pictures import save_picture
 from gansmith.training.rundir import HEALTHY, RunDir
 from gansmith.training.runtime import Runtime, own_randomness
 from gansmith.training.session import Session
+from gansmith.training.start import begin
 
 log = logging.getLogger("gansmith")
 
@@ -146,18 +149,22 @@ class Trainer:
         self.best: dict[str, float | str] = run.read("checkpoints/best.json")
         if not (run.checkpoints / str(self.best.get("checkpoint"))).is_dir():
             self.best = {}  # the run was killed before that checkpoint was whole, and will come there again
+        self.scores = [(int(row["images"]), *score) for row in run.rows() if (score := self.score(row))]
 
     def play(self, watchers: Watchers, signals: Signals) -> None:
         """Steps until the plan's end; Stopped or Diverged where it does not come to that."""
         self.report("running")
         if self.session.clock.images == 0:
             self.frame(watchers)
+        if why := self.wait():  # it was killed while it ended
+            self.end_here(why)
         while not self.session.clock.finished:
             before = self.session.clock
             self.tally.add(self.session.step(self.plan))
             self.after(before, watchers)
             if signals.seen is not None:
                 self.stop(signals.seen)
+        self.back_to_best()
         self.save("finished")
 
     def after(self, before: Clock, watchers: Watchers) -> None:
@@ -167,16 +174,18 @@ class Trainer:
         if crossed(before, now, self.train.evaluations):
             quick = self.judge.quick(self.session, self.train.seed)
         found = self.look(watchers) if crossed(before, now, self.train.looks, 0.5) else None
-        settled = "" if found is None else found.settled
+        score = self.score(quick)
+        self.scores += [(now.images, *score)] if score else []
+        settled = self.wait() or ("" if found is None else found.settled)
         if quick or crossed(before, now, ROWS) or now.finished or settled:
             watchers.row(now, self.row() | quick)
         if crossed(before, now, self.train.frames, 0.5):
             self.frame(watchers)
         # The row and the frame of a step come before its checkpoint: a run that is killed in between plays it again.
-        by = next((name for name in BEST_BY if f"quick/{name}" in quick), BEST_BY[-1])
-        best = quick.get(f"quick/{by}", math.inf) < float(self.best.get(by, math.inf))
+        by, value = score or (BEST_BY[-1], math.inf)
+        best = value < float(self.best.get(by, math.inf))
         if best:
-            self.best = {by: quick[f"quick/{by}"], "checkpoint": name_of(now.step)}
+            self.best = {by: value, "checkpoint": name_of(now.step)}
             self.run.write("checkpoints/best.json", self.best)
         if best or time.monotonic() - self.saved > self.train.checkpoint_seconds:
             self.save("running")
@@ -200,6 +209,35 @@ class Trainer:
         watchers.health(found.row, found.words)
         return found
 
+    def score(self, figures: Row) -> tuple[str, float] | None:
+        """The quick figure that checkpoints are compared by, and its name; None where none was taken."""
+        names = PATIENT_BY if self.train.patience else BEST_BY
+        return next(((name, figures[f"quick/{name}"]) for name in names if f"quick/{name}" in figures), None)
+
+    def wait(self) -> str:
+        """Slows all players down by how long no score has been better; why the run is to end, where it has been too
+        long for its patience."""
+        if not self.train.patience or not self.scores:
+            return ""
+        waited = standstill([value for _, _, value in self.scores], self.train.patience)
+        for optim in self.session.optims.values():
+            optim.share = 0.5**waited.halvings
+        if waited.evaluations < self.train.patience:
+            return ""
+        images, name, value = min(self.scores, key=lambda score: score[2])
+        return f"no better in {waited.evaluations} evaluations than after {images} images: {name} distance {value:.4g}"
+
+    def back_to_best(self) -> None:
+        """The nets of a run with patience become those of its best checkpoint, and this moment's is that one."""
+        best, now = str(self.best.get("checkpoint")), name_of(self.session.clock.step)
+        if not self.train.patience or best == now or not (self.run.checkpoints / best).is_dir():
+            return
+        self.session.adopt(load_checkpoint(self.run.checkpoints / best, ("nets", "ema")), self.plan)
+        shutil.rmtree(self.run.checkpoints / now, ignore_errors=True)
+        self.save("running")
+        self.best["checkpoint"] = now
+        self.run.write("checkpoints/best.json", self.best)
+
     def stop_ill(self, alarm: str) -> None:
         path = self.save("ill")
         raise Ill(
@@ -209,6 +247,7 @@ class Trainer:
 
     def end_here(self, why: str) -> None:
         """Makes the run as long as it is now."""
+        self.back_to_best()
         clock = self.session.clock
         self.plan = Plan(clock.images, self.plan.starts)
         self.run.write("meta.json", self.run.meta() | self.plan.to_json() | {"settled": why})
@@ -297,7 +336,7 @@ def play_run(
         Stopped: by a signal, after a checkpoint.
         Diverged: figures or weights are not finite.
         Ill: the doctor says so, after a checkpoint.
-        ConfigError: the checkpoint belongs to other networks.
+        ConfigError: the checkpoint, or the run to begin with, belongs to other networks.
         GansmithError: the run directory cannot be written.
     """
     with own_randomness(0), Signals().watched() as signals:
@@ -325,6 +364,7 @@ def resume(run: RunDir, session: Session, plan: Plan, health: Health | None) -> 
         if damaged:
             log.warning("%s: no checkpoint can be read: starting again", run.path)
         state = {"clock": {"step": 0, "images": 0}}
+        begin(session, plan)
     else:
         try:
             session.restore(state, plan)

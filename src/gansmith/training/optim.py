@@ -43,10 +43,14 @@ def beta2(config: OptimConfig, progress: float) -> float:
 
 
 class Optim:
-    """What changes a player's nets."""
+    """What changes a player's nets.
+
+    Attributes:
+        share: of the learning rate that the clock gives, what is used.
+    """
 
     def __init__(self, player: Player, nets: Nets):
-        self.player = player
+        self.player, self.share = player, 1.0
         self.nets = [nets[name] for name in player.nets]
         self.named = {f"{name}.{key}": p for name in player.nets for key, p in nets[name].named_parameters()}
         self.torch = make(player.optim, list(self.named.values()))
@@ -55,7 +59,7 @@ class Optim:
         """Applies and drops the gradients, by the clock's schedules, then projects the nets if they need it."""
         config = self.player.optim
         for group in self.torch.param_groups:
-            group["lr"] = learning_rate(config, clock.progress)
+            group["lr"] = self.share * learning_rate(config, clock.progress)
             if config.beta2_end is not None:
                 group["betas"] = (config.beta1, beta2(config, clock.progress))
         if config.clip:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         ("critic's estimate of the distance", _ending(rows, "distance")),
         ("ADA's p", _ending(rows, "ada_p")),
         ("Fréchet distance, 1,000 samples", _ending(rows, "frechet")),
+        ("kernel distance to held-out images", _ending(rows, "kernel")),
         ("perceptual distance to held-out targets", _ending(rows, "perceptual")),
         ("PSNR of held-out pairs, dB", _ending(rows, "psnr")),
     ]
@@ -103,6 +104,25 @@ def save_plot(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         axes.legend(fontsize=8, loc="upper right")
     axes.set_xlabel("thousand images")
     figure.suptitle(title)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomic(path, buffer.getvalue())
+
+
+def save_curves(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path, label: str) -> None:
+    """What a figure was after so many images, by name of the curve. Needs matplotlib (extra `plots`)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, points in curves.items():
+        x, y = zip(*points, strict=True)
+        axes.plot(np.array(x) / 1000, y, marker="o", markersize=3, label=name)
+    axes.set_xlabel("thousand images")
+    axes.set_ylabel(label)
+    axes.set_yscale("log" if min(y for points in curves.values() for _, y in points) > 0 else "linear")
+    axes.grid(alpha=0.25)
+    axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_atomic(path, buffer.getvalue())

@@ -156,17 +156,28 @@ class RunDir:
                 damaged[folder] = str(error)
         return None, damaged
 
-    def best(self, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """The state of the checkpoint with the best quick score.
-
-        Raises:
-            ConfigError: no quick score was taken.
-            CheckpointError: it is not whole.
-        """
+    def best_checkpoint(self) -> Path:
+        """The checkpoint with the best quick score. Raises ConfigError where no quick score was taken."""
         name = self.read("checkpoints/best.json").get("checkpoint")
         if name is None:
             raise ConfigError(f"{self.path}: has no best checkpoint: train.evaluations quick scores choose it")
-        return load_checkpoint(self.checkpoints / str(name), parts)
+        return self.checkpoints / str(name)
+
+    def best(self, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The state of `best_checkpoint`. Raises CheckpointError where it is not whole."""
+        return load_checkpoint(self.best_checkpoint(), parts)
+
+    def good(self, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """The state of the newest checkpoint that can be read.
+
+        Raises:
+            GansmithError: there is none.
+        """
+        state, damaged = self.last_good(parts)
+        if state is None:
+            why = "".join(f": {message}" for message in damaged.values())
+            raise GansmithError(f"{self.path}: no checkpoint to sample from{why}")
+        return state
 
     def report(self, state: str, step: int, images: int, total: int, message: str = "") -> None:
         """Writes status.json: who runs this, how far it is, that it is alive now, and what went wrong."""

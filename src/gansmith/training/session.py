@@ -54,6 +54,12 @@ class Player:
             raise ConfigError(f"the checkpoint does not fit the networks of these settings: {fault}") from error
         self.clock = plan.at(**state["clock"])
 
+    def adopt(self, state: dict[str, Any], plan: Plan) -> None:
+        """The nets and the averages of another checkpoint; the clock stays as it is. Raises as `restore_nets`."""
+        now = {"step": self.clock.step, "images": self.clock.images}
+        ema = state["ema"] | {"images": self.clock.images}
+        self.restore_nets({"nets": state["nets"], "ema": ema, "clock": now}, plan)
+
     def latents(self, n: int, seed: int) -> Tensor:
         """(n, ...) latents of a seed."""
         blocks = []

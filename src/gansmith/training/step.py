@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from gansmith.core.clock import Clock
-from gansmith.core.game import Batch, Game, Nets, Turn
+from gansmith.core.game import Batch, Game, Nets, Player, Turn
 from gansmith.training.optim import Optim
 from gansmith.training.runtime import Runtime
 
@@ -28,7 +28,7 @@ def play_step(
     first = draw()
     for move in game.stages[clock.stage].moves:
         for repeat in range(move.times(clock)):
-            only_trains(game.nets, game.players[move.player].nets)
+            only_trains(game.nets, game.players[move.player])
             batch = draw() if repeat else first
             with runtime.autocast():
                 outcome = move.loss(Turn(game.nets, batch, clock, made))
@@ -39,7 +39,11 @@ def play_step(
     return stats
 
 
-def only_trains(nets: Nets, owned: tuple[str, ...]) -> None:
-    """Lets gradients reach the owned nets alone: a forgotten `detach` cannot move another player's weights."""
+def only_trains(nets: Nets, player: Player) -> None:
+    """Lets gradients reach the player's nets alone, without what it leaves as it is: a forgotten `detach` cannot move
+    another player's weights."""
     for name, net in nets.items():
-        net.requires_grad_(name in owned)
+        net.requires_grad_(name in player.nets)
+    for fixed in player.fixed:
+        owner, _, parameter = fixed.partition(".")
+        nets[owner].get_parameter(parameter).requires_grad_(False)

@@ -155,7 +155,7 @@ def responding(playing: Playing, movers: set[str], train: Draw, pace: Pace) -> I
         position += len(batch)
         for move in moves[: last + 1]:
             player = game.players[move.player]
-            only_trains(game.nets, player.nets)
+            only_trains(game.nets, player)
             with playing.runtime.autocast():
                 outcome = move.loss(Turn(game.nets, batch, playing.clock, made))
             if move.player in movers:

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.clock import Plan
 from gansmith.core.game import Game
 from gansmith.data import Dataset, Split
 from gansmith.data.split import evenly
-from gansmith.recipes import build
 from gansmith.training.feed import Feed
-from gansmith.training.runtime import BUILD, mixed_seed, own_randomness
-from gansmith.training.session import Session
+from gansmith.training.runtime import mixed_seed, own_randomness
+from gansmith.training.session import Player, Session
+from gansmith.training.start import begin
 from gansmith.watch.equilibrium import duality_gap
 from gansmith.watch.look import FAKES, FIXED, KNOWN, Gauge, Outputs, Seen
 from gansmith.watch.rehearsal import Rehearsal, makers_of, rehearse, unmoved
@@ -78,10 +79,11 @@ class Observatory:
         return duality_gap(session, lambda position: train.at(now + position), held.at, seed)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"paths": {str(i): path for i, path in enumerate(self.gauge.paths)}}
+        return {"paths": {str(i): path for i, path in enumerate(self.gauge.paths)}, "born": self.born}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.gauge.paths = [state["paths"][key] for key in sorted(state["paths"])]
+        self.born = state.get("born", {})
 
 
 def tensor(images: np.ndarray) -> Tensor:
@@ -118,8 +120,9 @@ def norms(game: Game) -> dict[str, float]:
 
 def born(session: Session) -> dict[str, float]:
     """The same of the game as it began: it is built once more."""
-    with own_randomness(mixed_seed(session.config.train.seed, BUILD)):
-        return norms(build(session.config, session.spec))
+    player = Player(session.config, session.spec, session.runtime)
+    begin(player, Plan(1))
+    return norms(player.game)
 
 
 def held_feed(session: Session, split: Split) -> Feed:

@@ -68,8 +68,8 @@ def rehearse(playing: Playing, batch: Batch, found: Rehearsal) -> None:
     """One batch of them."""
     game, made, makers = playing.game, dict[str, Tensor](), makers_of(playing.game)
     for move in game.stages[playing.clock.stage].moves:
-        nets = game.players[move.player].nets
-        only_trains(game.nets, nets)
+        player = game.players[move.player]
+        only_trains(game.nets, player)
         with playing.runtime.autocast():
             outcome = move.loss(Turn(game.nets, batch, playing.clock, made))
         loss = torch.stack([term.float() for term in outcome.terms.values()]).sum()
@@ -78,7 +78,7 @@ def rehearse(playing: Playing, batch: Batch, found: Rehearsal) -> None:
             said = (one_each(outcome.notes["real"]), one_each(outcome.notes["fake"]))
             found.said.setdefault(move.player, []).append(said)
         if move.player in makers and found.gradient is None:
-            weights = [p for name in nets for p in game.nets[name].parameters()]
+            weights = [p for name in player.nets for p in game.nets[name].parameters() if p.requires_grad]
             slopes = [g for g in torch.autograd.grad(loss, weights, allow_unused=True) if g is not None]
             found.gradient = torch.stack([g.norm() for g in slopes]).norm().item()
 
