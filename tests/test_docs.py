@@ -1,7 +1,9 @@
-"""The README's Python examples run as they stand, one after another, in an empty folder with the folder `photos/`."""
+"""The README's Python examples run as they stand, one after another, in an empty folder with the folder `photos/`; what
+pages link to is there."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from PIL import Image
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,3 +25,9 @@ def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSMITH_RUNS", "runs")
     for example in Document.parse(str(README), PythonCodeBlockParser()).examples():
         example.evaluate()
+
+
+def test_pictures_and_pages_are_there() -> None:
+    for page in (README, *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

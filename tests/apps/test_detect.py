@@ -164,10 +164,20 @@ def test_a_run_without_a_detector(tmp_path: Path, good: Path) -> None:
 
 
 def test_too_few_held_out(tmp_path: Path) -> None:
-    np.save(tmp_path / "few.npy", discs(30, 0))
-    settings = TINY["aae"] | {"train.looks": 0, "data.holdout": 0.1}
-    with pytest.raises(DataError, match=r"held out, and a threshold needs 8; .* data\.holdout=0\.3"):
-        fit(str(tmp_path / "few.npy"), tmp_path / "run", kimg=0.1, settings=settings, quiet=True)
+    np.save(tmp_path / "few.npy", discs(9, 0))
+    with pytest.raises(DataError, match=r"0 of 9 images are held out, and a threshold needs 2 .*data\.holdout=0\.5"):
+        fit(str(tmp_path / "few.npy"), tmp_path / "run", kimg=0.1)
+    assert not (tmp_path / "run").exists(), "before anything is trained"
+
+
+def test_few_held_out_promise_little(tmp_path: Path) -> None:
+    np.save(tmp_path / "some.npy", discs(30, 0))
+    settings = TINY["aae"] | {"train.looks": 0, "train.batch": 8}
+    found = fit(str(tmp_path / "some.npy"), tmp_path / "run", kimg=0.1, settings=settings, quiet=True)
+    count = len(found.normal.scores)
+    assert 2 <= count <= 12
+    assert found.threshold.expected == pytest.approx(1 / (count + 1))
+    assert f"({count} were held out)" in found.told()
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from gansmith.apps.files import bar, base_of, inputs, tell
 from gansmith.apps.latent import inverted, space_of
 from gansmith.apps.made import Maker
-from gansmith.apps.run import Run, train
+from gansmith.apps.run import Run, configured, train
+from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError, DataError, GansmithError
 from gansmith.core.game import Detector
 from gansmith.core.names import named
 from gansmith.core.paths import write_atomic
-from gansmith.data import open_data
+from gansmith.data import Dataset, open_data
 from gansmith.data.geometry import load_like
 from gansmith.data.pack import describe
 from gansmith.data.picture import BROKEN
@@ -42,7 +43,7 @@ BATCH = 256
 MEMORY = 8192
 """Normal images that are remembered, at most."""
 NEIGHBOURS = 5
-FEWEST = 8
+FEWEST = 2
 """Held-out normal images without which there is no threshold."""
 SEARCHED = 64
 """Held-out images that a heat is measured against where each takes a search; of others `MEMORY`."""
@@ -82,8 +83,14 @@ METHODS = {
 }
 
 
-SETTINGS: Mapping[str, Any] = {"data.fit": "stretch", "train.samples": 0, "train.evaluations": 0}
-"""Of every method. Nothing of an image is cut away, where its fault may be, and nothing is put around it."""
+SETTINGS: Mapping[str, Any] = {
+    "data.fit": "stretch",
+    "data.holdout": 0.2,
+    "train.samples": 0,
+    "train.evaluations": 0,
+}
+"""Of every method. Nothing of an image is cut away, where its fault may be, and nothing is put around it; the threshold
+needs many that are held out."""
 
 
 # ---- what is normal
@@ -294,11 +301,28 @@ def fit(
     how = check_by(by)
     if not 0 < false_alarms <= 0.5:
         raise ConfigError(f"false alarms: expected a share above 0 and at most 0.5, got {false_alarms:g}")
-    settings = {**SETTINGS, **chosen.settings, **(asked.pop("settings", None) or {})}
+    asked["settings"] = {**SETTINGS, **chosen.settings, **(asked.get("settings") or {})}
     if minutes is None and asked.get("kimg") is None:
         minutes = 2.0
-    run = train(chosen.family, folder, minutes=minutes, run_dir=run_dir, settings=settings, quiet=quiet, **asked)
+    known = {name: value for name, value in asked.items() if name not in RUNNING}
+    normals(configured(chosen.family, folder, minutes=minutes, **known).data)
+    run = train(chosen.family, folder, minutes=minutes, run_dir=run_dir, quiet=quiet, **asked)
     return calibrate(run, how, false_alarms)
+
+
+RUNNING = ("resume", "allow_drift", "on_illness", "until")
+"""Arguments of `train` that are no settings."""
+
+
+def normals(config: DataConfig) -> Dataset:
+    """Normal images, some of them held out; DataError where too few are."""
+    data = open_data(config)
+    if len(data.heldout) < FEWEST:
+        raise DataError(
+            f"{data.name}: {len(data.heldout)} of {len(data.train)} images are held out, and a threshold needs "
+            f"{FEWEST} at least, better hundreds: give more normal images, or --set data.holdout=0.5"
+        )
+    return data
 
 
 def check_by(by: str) -> By:
@@ -315,13 +339,8 @@ def calibrate(run: Run, by: By = "nearest", false_alarms: float = 0.05) -> Detec
         DataError: too few images were held out.
     """
     detector_of(run)
-    data = open_data(run.config.data)
+    data = normals(run.config.data)
     known, held = data.train.images[evenly(len(data.train), MEMORY)], np.array(data.heldout.images)
-    if len(held) < FEWEST:
-        raise DataError(
-            f"{data.name}: {len(held)} images are held out, and a threshold needs {FEWEST}; give more normal images, "
-            "or hold out more of them: --set data.holdout=0.3"
-        )
     normal = normal_of(run, known, held)
     normal = replace(normal, scores=scored(run, normal, by, held).sort().values)
     threshold = threshold_of(normal.scores.numpy(), false_alarms)
