@@ -118,5 +118,5 @@ def test_without_classes_conditioning_is_refused(family: str, conditioning: str)
 
 
 def test_every_family_of_two_players_can_be_conditional() -> None:
-    others = {"aae", "cyclegan", "pix2pix", "srgan", "stackgan"}
+    others = {"aae", "cyclegan", "f-anogan", "ganomaly", "pix2pix", "srgan", "stackgan"}
     assert set(two_players) == set(FAMILIES) - others

@@ -40,6 +40,8 @@ RUNS: dict[str, tuple[float, dict[str, Any]]] = {
     "stylegan": (12.0, {"path_length": 0, "style_mixing": 0}),
     "progan": (20.0, {"start": 16, "train.batch": 8, "width": 6}),
     "aae": (10.0, {"channels": 12}),
+    "f-anogan": (14.0, {"g_width": 12, "d_width": 12, "encoding": 0.1}),
+    "ganomaly": (10.0, {"g_width": 12, "d_width": 12}),
 }
 
 

