@@ -809,7 +809,9 @@ TREATMENT = """
 treat` does: at a verdict that lasts two looks, back to where the game was last sound (no illness half as likely as a
 verdict, samples about as near as they ever were), and on with the next cure; one after which it was not sound again is
 taken back; after ten it gives up, and the run ends where it was last sound. Nobody acts before half the run is over,
-below 70 %, or while samples come nearer (but on overfitting, memorisation and divergence). Of {ill} ill runs, which
+below 70 %, or while samples come nearer (but on overfitting, memorisation and divergence).
+(Since then a run whose last cure is still on trial when it ends is treated once more; these runs have not been played
+again with that.) Of {ill} ill runs, which
 without a treatment are all ill at their end, these have no illness then:
 
 {table}

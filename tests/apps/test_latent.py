@@ -19,6 +19,7 @@ from gansmith.apps.latent import (
     Space,
     ganspace,
     inverted,
+    learn_encoder,
     measured,
     nearest,
     sefa,
@@ -169,6 +170,21 @@ def test_what_a_generator_made_is_found_again() -> None:
     assert found.images.shape == (4, 4, 4, 1)
 
 
+def test_an_encoder_of_a_linear_generator_is_its_inverse() -> None:
+    torch.manual_seed(0)
+    weight, _ = stretching(torch.ones(K))
+    space, _ = linear(weight)
+    encoder = learn_encoder(space, nn.Sequential(nn.Flatten(), nn.Linear(16, K, bias=False)), steps=1500)
+    assert torch.allclose(encoder[1].weight @ weight, torch.eye(K), atol=0.05)  # type: ignore[index, operator]
+
+
+def test_a_search_from_where_an_encoder_says() -> None:
+    space, _ = linear(stretching(torch.ones(K))[0])
+    codes = space.draw(3, 1)
+    found = inverted(space, space.images(codes).detach(), steps=1, begin=codes)
+    assert np.array_equal(found.codes, codes.numpy())
+
+
 def test_nearest_are_in_order() -> None:
     known = np.array([0, 10, 200, 90], np.uint8).reshape(4, 1, 1, 1)
     found = nearest(np.array([[[[95]]]], np.uint8), known, lambda rows: rows.reshape(-1, 1).astype(np.float32), 3)
@@ -186,7 +202,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> gansmith.Run:
     np.save(folder / "noise.npy", rng.integers(0, 256, (64, 16, 16), np.uint8))
     settings: dict[str, Any] = {"g_width": 4, "d_width": 4, "latent": 8, "train.batch": 8, "train.evaluations": 0}
     return gansmith.train(
-        "dcgan", str(folder / "noise.npy"), kimg=0.064, settings=settings, run_dir=folder / "run", quiet=True
+        "dcgan", str(folder / "noise.npy"), kimg=1.0, settings=settings, run_dir=folder / "run", quiet=True
     )
 
 
@@ -223,6 +239,40 @@ def test_samples_come_back_from_their_codes(run: gansmith.Run) -> None:
     images = run.sample(2, 11)
     found = edits.invert(run, images, steps=100)
     assert psnr(found.images, images).min() > psnr(run.sample(2, 12), images).max()
+
+
+def test_an_encoder_is_learnt_once(run: gansmith.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[int] = []
+
+    def learn(space: Space, encoder: nn.Module, real: Any = edits.latent.learn_encoder) -> nn.Module:
+        learnt.append(1)
+        return real(space, encoder, steps=20)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(edits.latent, "learn_encoder", learn)
+    images = run.sample(3, 11)
+    found = edits.invert(run, images, by="encoder")
+    assert found.codes.shape == (3, 8)
+    assert np.array_equal(edits.invert(run, images, by="encoder").codes, found.codes)
+    nearer = edits.invert(run, images, steps=30, by="both")
+    assert psnr(nearer.images, images).mean() > psnr(found.images, images).mean()
+    assert len(learnt) == 1
+    (run.path / edits.ENCODER).write_bytes(b"torn")
+    assert np.array_equal(edits.invert(run, images, by="encoder").codes, found.codes), "learnt again, the same"
+    assert len(learnt) == 2
+    with pytest.raises(ConfigError, match="by: expected search, encoder, both, got 'magic'"):
+        edits.invert(run, images, by="magic")
+
+
+@pytest.mark.parametrize("family", ["f-anogan", "ganomaly", "aae"])
+def test_runs_that_have_an_encoder_use_it(family: str, run: gansmith.Run, tmp_path: Path) -> None:
+    settings = {"latent": 8, "train.batch": 8, "train.evaluations": 0, "train.looks": 0, "train.samples": 0}
+    source = run.config.data.source
+    own = gansmith.train(family, source, kimg=0.064, settings=settings, run_dir=tmp_path / "run", quiet=True)
+    images = own.sample(2, 1)
+    found = edits.invert(own, images, by="encoder")
+    assert found.codes == pytest.approx(own.encode(images), abs=1e-4)
+    assert np.abs(found.images.astype(int) - own.reconstruct(images)).max() <= 1
+    assert not (own.path / edits.ENCODER).exists()
 
 
 @pytest.mark.parametrize(

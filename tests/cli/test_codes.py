@@ -60,6 +60,21 @@ def test_images_of_ones_own(run: Path, command: Callable[..., Any]) -> None:
     assert command("invert", run, "nowhere").code == 4
 
 
+def test_a_direction_from_labelled_images(run: Path, command: Callable[..., Any]) -> None:
+    images = gansmith.load(run).sample(40, 5)
+    for i, image in enumerate(images):
+        folder = Path("bright" if image.mean() > np.median(images.mean((1, 2, 3))) else "dark")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
+    answer = command("directions", run, "--learn", "light", "--having", "bright", "--lacking", "dark")
+    assert answer.code == 0
+    assert "light" in answer.out
+    assert command("edit", run, "--direction", "light=+2").code == 0
+    alone = command("directions", run, "--learn", "light", "--having", "bright")
+    assert alone.code == 2
+    assert "give all three" in alone.err
+
+
 def test_neighbours_are_named(run: Path, command: Callable[..., Any]) -> None:
     answer = command("nearest", run, "-n", 2, "-k", 3)
     assert answer.code == 0

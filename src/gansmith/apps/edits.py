@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from gansmith.apps import latent
 from gansmith.apps.files import as_image, as_pixels, inputs, opened
 from gansmith.apps.latent import Directions, Inverted, space_of
 from gansmith.apps.run import Run
 from gansmith.core.errors import ConfigError, GansmithError
+from gansmith.core.paths import write_atomic
 from gansmith.core.spec import Spec
 from gansmith.data import open_data
 from gansmith.data.split import evenly
 from gansmith.metrics import default_extractor, extractor
+from gansmith.nets.aae import ConvEncoder
 from gansmith.training.pictures import grid, in_colour
+from gansmith.training.runtime import own_randomness
 from gansmith.training.session import padded
 
+log = logging.getLogger("gansmith")
+
 DIRECTIONS = "directions.json"
+BY = ("search", "encoder", "both")
+ENCODER = "encoder.safetensors"
+ENCODER_WIDTH = 24
+Encode = Callable[[Tensor], Tensor]
+"""Images (N, C, R, R) in [-1, 1] -> codes (N, K)."""
 HOW = ("sefa", "pca")
 FAR = 3.0
 """Standard deviations that a direction is shown over, either way."""
@@ -50,19 +66,76 @@ def interpolate(
         return space.pictures(latent.walk(space, codes, steps))
 
 
-def invert(run: Run, images: np.ndarray, steps: int = latent.STEPS, seed: int = 0) -> Inverted:
+def invert(run: Run, images: np.ndarray, steps: int = latent.STEPS, seed: int = 0, by: str = "search") -> Inverted:
     """The codes that make what is nearest to images, and what they make.
 
     Args:
         images: uint8 (N, H, W, C), of the size of the run's data or of its networks.
+        steps: of the search.
+        by: ``search``; ``encoder``, which is learnt once from the run's samples and kept in its directory, and then
+            takes no time; ``both``: a search from what the encoder says.
 
     Raises:
         ConfigError: they are of another shape or kind, or the run's images are not functions of codes alone.
     """
+    if by not in BY:
+        raise ConfigError(f"by: expected {', '.join(BY)}, got {by!r}")
     targets = run.player.runtime.images(torch.from_numpy(padded(images, run.spec)))
     with space_of(run) as space:
-        parts = [latent.inverted(space, part, steps, seed) for part in targets.split(latent.BATCH)]
+        encoder = None if by == "search" else encoder_of(run, space)
+        parts = [inverted_by(space, part, steps, seed, by, encoder) for part in targets.split(latent.BATCH)]
     return Inverted(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "images")))
+
+
+def inverted_by(
+    space: latent.Space, targets: Tensor, steps: int, seed: int, by: str, encoder: Encode | None
+) -> Inverted:
+    """`invert`, of one batch (N, C, R, R) in [-1, 1]."""
+    if encoder is None:
+        return latent.inverted(space, targets, steps, seed)
+    with torch.no_grad():
+        codes = encoder(targets)
+    if by == "both":
+        return latent.inverted(space, targets, steps, seed, begin=codes)
+    return Inverted(codes.cpu().numpy(), space.pictures(codes))
+
+
+def own_encoder(run: Run, space: latent.Space) -> Encode | None:
+    """The run's encoder, where it has one whose codes are those that samples are made of."""
+    own, player = run.player.game.autoencoder, run.player
+    if own is None:
+        return None
+    nets = {**player.game.nets, **player.ema.nets}
+    with torch.no_grad():
+        image = space.images(space.draw(1, 0))
+        codes = own.encode(nets, image)
+        is_same = codes.shape == space.draw(1, 0).shape and torch.allclose(
+            space.images(codes), own.reconstruct(nets, image), atol=1e-4
+        )
+    return partial(own.encode, nets) if is_same else None
+
+
+def encoder_of(run: Run, space: latent.Space) -> Encode:
+    """An encoder into the run's codes: its own, else one that is learnt now and kept for the checkpoint that samples
+    are of."""
+    own = own_encoder(run, space)
+    if own is not None:
+        return own
+    with own_randomness(0):
+        encoder = ConvEncoder(run.spec, space.draw(1, 0).shape[1], ENCODER_WIDTH)
+    path, step = run.path / ENCODER, str(run.player.clock.step)
+    if path.exists():
+        with suppress(SafetensorError, OSError, RuntimeError), safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("step") == step:
+                encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+                return encoder.eval()
+    log.info("%s: learning an encoder from samples, once", run.path)
+    run.player.runtime.place(nn.ModuleDict({"encoder": encoder}))
+    latent.learn_encoder(space, encoder)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+    with run.dir.writing():
+        write_atomic(path, save(tensors, {"step": step}))
+    return encoder
 
 
 # ---- directions
@@ -98,6 +171,13 @@ def learn_direction(run: Run, name: str, has: np.ndarray, codes: np.ndarray) -> 
     """
     with space_of(run) as space:
         return keep(run, latent.supervised(space, name, torch.from_numpy(has), torch.from_numpy(codes)))
+
+
+def learn_from(run: Run, name: str, having: str | Path, lacking: str | Path, by: str = "both") -> Directions:
+    """`learn_direction`, from a folder of images that have something and one of images that have it not."""
+    kinds = [images_in(run, folder) for folder in (having, lacking)]
+    has = np.repeat([True, False], [len(kind) for kind in kinds])
+    return learn_direction(run, name, has, invert(run, np.concatenate(kinds), by=by).codes)
 
 
 def codes_of(run: Run, n: int, seed: int = 0) -> np.ndarray:

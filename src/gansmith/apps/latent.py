@@ -275,20 +275,25 @@ class Inverted:
     images: np.ndarray
 
 
-def inverted(space: Space, targets: Tensor, steps: int = STEPS, seed: int = 0, apart: Apart | None = None) -> Inverted:
-    """The codes whose images come nearest to `targets`: a search by gradients (Creswell & Bharath 2018, alg. 1), from
-    the best of a thousand.
+def inverted(
+    space: Space,
+    targets: Tensor,
+    steps: int = STEPS,
+    seed: int = 0,
+    apart: Apart | None = None,
+    begin: Tensor | None = None,
+) -> Inverted:
+    """The codes whose images come nearest to `targets`: a search by gradients (Creswell & Bharath 2018, alg. 1).
 
     Args:
         targets: (N, C, R, R) in [-1, 1].
         apart: how far images are from others, (N,); by default `unlike`.
+        begin: codes (N, K) to search from, which an encoder has given (Zhu 2016, "iGAN", sec. 4.1); by default the best
+            of a thousand.
     """
     apart = apart or unlike
     known = space.draw(TRIED, seed)
-    with torch.no_grad():
-        sketches = torch.cat([sketch(space.images(part)) for part in known.split(BATCH)])
-        nearest = torch.cdist(sketch(targets), sketches).argmin(1)
-    codes = known[nearest].clone().requires_grad_()
+    codes = (nearest_of(space, known, targets) if begin is None else begin).clone().requires_grad_()
     mean, deviation = known.mean(0), known.std(0)
     optim = torch.optim.Adam([codes], RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optim, steps)
@@ -305,6 +310,40 @@ def inverted(space: Space, targets: Tensor, steps: int = STEPS, seed: int = 0, a
             optim.step()
             schedule.step()
     return Inverted(best.cpu().numpy(), space.pictures(best))
+
+
+def nearest_of(space: Space, known: Tensor, targets: Tensor) -> Tensor:
+    """Of known codes those whose images are, made small, nearest to each of the targets."""
+    with torch.no_grad():
+        sketches = torch.cat([sketch(space.images(part)) for part in known.split(BATCH)])
+        return known[torch.cdist(sketch(targets), sketches).argmin(1)]
+
+
+LEARNT, LEARNING_RATE = 600, 2e-3
+"""Steps in which an encoder learns, and their length at first."""
+
+
+def learn_encoder(space: Space, encoder: nn.Module, steps: int = LEARNT, seed: int = 0) -> nn.Module:
+    """Teaches an encoder, images (N, C, R, R) -> codes (N, K), to find the codes of samples: both the codes and what is
+    made of them should come back (Donahue 2017, sec. 2.3, "latent regressor"). The images of the data have no part
+    in it.
+    """
+    scale = space.draw(DRAWN, seed).std(0)
+    optim = torch.optim.Adam(encoder.parameters(), LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optim, steps)
+    encoder.train()
+    with torch.enable_grad():
+        for step in range(steps):
+            codes = space.draw(BATCH, seed + 1 + step)
+            with torch.no_grad():
+                images = space.images(codes)
+            found = encoder(images)
+            loss = ((found - codes) / scale).square().mean() + unlike(space.images(found), images).mean()
+            optim.zero_grad()
+            loss.backward()
+            optim.step()
+            schedule.step()
+    return encoder.eval()
 
 
 STRANGE = 1e-3

@@ -316,9 +316,10 @@ class Run:
         """Images on the way from one sample to the next, uint8 ((n - 1) `steps` + 1, H, W, C)."""
         return edits().interpolate(self, seeds, steps, label, truncation)
 
-    def invert(self, images: np.ndarray, steps: int = 300, seed: int = 0) -> Inverted:
-        """The codes that make what is nearest to uint8 images (N, H, W, C), and what they make."""
-        return edits().invert(self, images, steps, seed)
+    def invert(self, images: np.ndarray, steps: int = 300, seed: int = 0, by: str = "search") -> Inverted:
+        """The codes that make what is nearest to uint8 images (N, H, W, C), and what they make; by ``search``,
+        ``encoder`` or ``both``."""
+        return edits().invert(self, images, steps, seed, by)
 
     def codes(self, n: int, seed: int = 0) -> np.ndarray:
         """Codes (n, K) of the images that `sample` makes with the same arguments."""

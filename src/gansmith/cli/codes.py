@@ -67,6 +67,13 @@ def invert(
             "Default: RUN/inverted.png."
         ),
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="search: by gradients, seconds for each image. encoder: learnt once from the run's samples, then at "
+            "once, less near. both: a search from what the encoder says."
+        ),
+    ] = "search",
     steps: Annotated[int, typer.Option(help="Of the search; more come nearer.")] = 300,
     best: Best = False,
     overwrite: Overwrite = False,
@@ -90,7 +97,7 @@ def invert(
     check_files((sheet, ".png"), (sheet.with_suffix(".npz"), ".npz"), overwrite=overwrite or out is None)
     loaded = load(run, best)
     images = images_in(loaded, in_)
-    found = invert(loaded, images, steps)
+    found = invert(loaded, images, steps, by=by)
     with Maker(loaded.dir, not no_mark) as maker:
         save_inverted(images, found, sheet, maker)
     print(f"{sheet}: {len(images)} images, PSNR {psnr(found.images, images).mean():.1f} dB on average")
@@ -102,6 +109,11 @@ def directions(
         str, typer.Option(help="sefa: what the first weights stretch most; pca: what differs most. By commas.")
     ] = "sefa,pca",
     count: Annotated[int, typer.Option(help="Of each.")] = 6,
+    learn: Annotated[
+        str | None, typer.Option(help="Learn one from labelled images instead: its name; with --having and --lacking.")
+    ] = None,
+    having: Annotated[Path | None, typer.Option(help="A folder of images that have it, a dozen or more.")] = None,
+    lacking: Annotated[Path | None, typer.Option(help="A folder of images that have it not.")] = None,
     out: Annotated[Path | None, typer.Option(help="A sheet, .png. Default: RUN/directions.png.")] = None,
     class_: Class = None,
     best: Best = False,
@@ -112,14 +124,23 @@ def directions(
 
     Each row of the sheet is a sample, from 3 standard deviations back to 3 on.
 
-    Example:
+    Examples:
 
         gansmith directions runs/stylegan-emoji-1 --count 10
+
+        gansmith directions runs/stylegan-faces-1 --learn smile --having smiling/ --lacking serious/
     """
-    from gansmith.apps.edits import find_directions, shown
+    from gansmith.apps.edits import find_directions, learn_from, shown
+    from gansmith.core.errors import ConfigError
+
+    if (learn is None) != (having is None) or (learn is None) != (lacking is None):
+        raise ConfigError("--learn NAME, --having FOLDER and --lacking FOLDER: give all three, or none")
 
     def made(loaded: Run) -> Image:
-        found = find_directions(loaded, how.split(","), count, class_)
+        if learn is not None and having is not None and lacking is not None:
+            found = learn_from(loaded, learn, having, lacking)
+        else:
+            found = find_directions(loaded, how.split(","), count, class_)
         print(", ".join(found.names))
         return shown(loaded, found)
 
