@@ -42,7 +42,9 @@ from torch import Tensor
 from common import Bench, Part, bench_parser, markdown, play_parts, say, when
 from fashion_cnn import split
 from gansmith.apps import detect
+from gansmith.apps.run import Run
 from gansmith.core.paths import write_json
+from gansmith.data.geometry import load_like
 from gansmith.data.split import evenly
 from gansmith.metrics import auroc, extractor
 from gansmith.training.pictures import side_by_side
@@ -100,9 +102,9 @@ def garments() -> dict[str, Tensor]:
     return {"known": known[0], "classes": known[1], "asked": asked[0], "kinds": asked[1]}
 
 
-def square(images: Tensor) -> np.ndarray:
-    """uint8 (N, 28, 28) as the networks see them: (N, 32, 32, 1)."""
-    return np.pad(images.numpy(), ((0, 0), (2, 2), (2, 2)), mode="edge")[..., None]
+def as_seen(run: Run, images: Tensor) -> np.ndarray:
+    """uint8 (N, 28, 28) as the run's networks see them: (N, R, R, 1)."""
+    return np.stack([load_like(image, run.spec, run.config.data.fit) for image in images.numpy()[..., None]])
 
 
 def fitted(bench: Bench, method: str, kind: int, seed: int) -> Record:
@@ -118,7 +120,7 @@ def fitted(bench: Bench, method: str, kind: int, seed: int) -> Record:
     kimg = KIMG if bench.trial is None else 10 * bench.trial
     found = detect.fit(str(source), run_dir, method, kimg=kimg, seed=seed, quiet=True)
     fit_seconds = time.monotonic() - began
-    asked, odd = square(data["asked"]), data["kinds"].numpy() != kind
+    asked, odd = as_seen(found.run, data["asked"]), data["kinds"].numpy() != kind
     near = found.scores(asked)
     # A method is done when it has fitted and scored; its paper's score is ours to compare.
     seconds, cpu_seconds = time.monotonic() - began, cpu() - spent
