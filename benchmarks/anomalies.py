@@ -16,8 +16,8 @@ share of normal test images above the threshold that was set for 5 %. Beside the
 
     mean      squared distance of pixels from the mean normal image
     pca       squared distance of pixels from the space of the first 32 principal components
-    nearest   mean distance to the 5 nearest normal images in the features of `efflite0`; of garments, of 300 normal
-              images a class, and 2,000 test images: a CPU takes long for them
+    nearest   mean distance to the 5 nearest normal images in the features of `efflite0`; of garments, of 100 normal
+              images a class, and 1,000 test images: a CPU takes long for them
 
 AnoGAN's own score needs a search for each image, and is taken of 500 test images, evenly chosen.
 
@@ -171,11 +171,11 @@ def garment_baselines(bench: Bench) -> dict[str, list[float]]:
     data, net = garments(), extractor("efflite0")
     asked, kinds = data["asked"], data["kinds"].numpy()
     say("  features of efflite0, once")
-    some = evenly(len(asked), 2000)
+    some = evenly(len(asked), 1000)
     features, found = net(asked.numpy()[some][..., None]), {name: [] for name in BASELINES}  # type: ignore[var-annotated]
     for kind in range(10):
         known = data["known"][data["classes"] == kind].numpy()
-        few = known[evenly(len(known), 300)]
+        few = known[evenly(len(known), 100)]
         odd = kinds != kind
         scores = {
             "mean": by_mean(known, asked.numpy()),
