@@ -219,10 +219,11 @@ def garments_section(bench: Bench, record: Record) -> str:
     return f"""## Garments
 
 `gansmith detect fit CLASS.npy --method METHOD --kimg {KIMG:g}`: each class of Fashion-MNIST in turn is the normal one,
-and all 10,000 test images are scored; {record["seeds"]} seeds. Areas under the ROC curve, and the standard deviation of
-their mean over seeds. {when([record])}.
+and all 10,000 test images are scored; seeds: {record["seeds"]}. Areas under the ROC curve, and the standard deviation
+of their mean over seeds. {when([record])}.
 
 {table}
+
 {chr(10).join(lines)}
 
 Of normal test images, of which 5 % may be called anomalous: {in_words(alarms, "{:.1%}")}. CPU seconds to fit and
@@ -341,7 +342,15 @@ def page(sections: list[str]) -> str:
 
 What `gansmith detect` finds, by `python benchmarks/anomalies.py`.
 
-{body}"""
+{body}
+## What the figures say
+
+<!-- by hand: discussion -->
+
+Not written yet.
+
+<!-- end -->
+"""
 
 
 def main() -> None:
