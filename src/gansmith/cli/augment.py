@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli import show
-from gansmith.cli.runs import Json, NoMark
+from gansmith.cli.runs import Json, NoMark, Set, set_layers
 
 if TYPE_CHECKING:
     from gansmith.apps.augment import Report
@@ -58,12 +58,7 @@ def augment(
     run_dir: Annotated[
         Path | None, typer.Option(help="Where it lives. Default: a new directory in runs/.", rich_help_panel="GAN")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Any setting of the family, see `train`.", rich_help_panel="GAN"
-        ),
-    ] = None,
+    set_: Set = None,
     seed: Annotated[int, typer.Option(help="Of everything: same seed and --kimg, same images.")] = 0,
     seeds: Annotated[
         int, typer.Option(help="Trainings of every classifier, with seeds of their own.", rich_help_panel="Measuring")
@@ -95,7 +90,6 @@ def augment(
     """
     from gansmith.apps.augment import augment as made
     from gansmith.apps.classify import Schedule
-    from gansmith.apps.configure import from_flag
 
     report = made(
         folder,
@@ -113,7 +107,7 @@ def augment(
         with_real=with_real,
         overwrite=overwrite,
         marked=not no_mark,
-        layers=[(f"--set {text}", from_flag(text)) for text in set_ or []],
+        layers=set_layers(set_),
         schedule=Schedule(steps),
     )
     show.as_json(report.to_json()) if json_ else tell(report)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli import show
-from gansmith.cli.runs import Json, NoMark, RunPath
+from gansmith.cli.runs import Json, NoMark, RunPath, Set, set_layers
 
 app = typer.Typer(
     help="Find images unlike the rest: learn what is normal from normal images alone, then score others.",
@@ -45,9 +45,7 @@ def fit(
         float, typer.Option(help="Share of normal images that may be called anomalous: sets the threshold.")
     ] = 0.05,
     seed: Annotated[int | None, typer.Option(help="Same seed and --kimg, same scores. Default: 0.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, as `gansmith train --set`.")
-    ] = None,
+    set_: Set = None,
     json_: Json = False,
 ) -> None:
     """Learn what is normal, and set a threshold by normal images that are held out.
@@ -61,13 +59,11 @@ def fit(
 
         gansmith detect score runs/parts todays-parts/ --out scores.csv --pictures marked/
     """
-    from gansmith.apps.configure import from_flag
     from gansmith.apps.detect import SHEET, fit, sheet
     from gansmith.apps.export import save_sheet
     from gansmith.apps.made import Maker
 
-    layers = [(f"--set {text}", from_flag(text)) for text in set_ or []]
-    asked: dict[str, Any] = {"kimg": kimg, "seed": seed, "layers": layers}
+    asked: dict[str, Any] = {"kimg": kimg, "seed": seed, "layers": set_layers(set_)}
     found = fit(folder, run_dir, method, minutes=minutes, by=by, false_alarms=false_alarms, **asked)
     picture = found.run.path / SHEET
     with Maker(found.run.dir) as maker:

@@ -117,10 +117,6 @@ def duality_gap(playing: Playing, train: Draw, held: Draw, seed: int) -> float |
         best_g = [mean_value(said, maps)]
         with restored(playing):
             best_g += [mean_value(judged(playing, held), maps) for _ in responding(playing, makers, train, OF_MAKERS)]
-    import os
-
-    if os.environ.get("SHOW"):
-        print("d", [round(x, 3) for x in best_d], "g", [round(x, 3) for x in best_g])
     return max(0.0, max(best_d) - min(best_g))
 
 
