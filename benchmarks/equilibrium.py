@@ -154,7 +154,7 @@ def play(case: Case, seed: int) -> Record:
     optims = {name: Optim(player, game.nets) for name, player in game.players.items()}
     plan = Plan.of(config.train.images, [1.0])
     table, gauge = Table(game, plan.at(0, 0)), Gauge(train, held)
-    ema = Ema(game.nets, game.averaged, config.ema)
+    ema = Ema(game, config.ema)
     looks: list[Signals] = []
     stopped: Record | None = None
     course = []

@@ -243,7 +243,7 @@ def train_points(mixture: Mixture, method: Method, seed: int) -> tuple[Callable[
     rules = Rules((LATENT,), judge=packed(method.pack), at_once=1)
     game = two_player(config, g, d, rules, {"train": 1.0})
     optims = {name: Optim(player, game.nets) for name, player in game.players.items()}
-    ema = Ema(game.nets, game.averaged, config.ema)
+    ema = Ema(game, config.ema)
     plan = Plan.of(config.train.images, [1.0])
     clock, stats = plan.at(0, 0), {}
     while not clock.finished:

@@ -116,11 +116,12 @@ def apt(package: str) -> Path:
 @cache
 def wheel(package: str) -> Path:
     """The wheel of a Python package."""
-    if not list(DOWNLOADS.glob(f"{package}-*.whl")):
+    names = f"{package.replace('-', '_')}-*.whl"
+    if not list(DOWNLOADS.glob(names)):
         say(f"pip: {package}")
         DOWNLOADS.mkdir(parents=True, exist_ok=True)
         run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", DOWNLOADS, package)
-    return next(DOWNLOADS.glob(f"{package}-*.whl"))
+    return next(DOWNLOADS.glob(names))
 
 
 def tool(package: str) -> ModuleType:

@@ -58,7 +58,9 @@ def fitted(good: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
     def fitted(method: str) -> Detection:
         if method not in made:
             settings = TINY[method] | {"train.batch": 16, "train.looks": 0, "train.frames": 0}
-            made[method] = fit(str(good), folder / method, method, kimg=4.0, settings=settings, quiet=True)
+            made[method] = fit(
+                str(good), folder / method, method, kimg=4.0, by="nearest", settings=settings, quiet=True
+            )
         return made[method]
 
     return fitted
@@ -88,6 +90,12 @@ def test_the_heat_is_where_the_fault_is(fitted: Callable[[str], Detection]) -> N
     rows, columns = np.mgrid[:16, :16]
     inside = np.hypot(rows - 7.5, columns - 7.5) < 2
     assert heat[:, inside].mean() > found.heat(good)[1][:, inside].mean() + 0.5
+
+
+@pytest.mark.parametrize("method", ["f-anogan", "ganomaly"])
+def test_a_method_scores_by_what_it_does_better_by(method: str, good: Path, tmp_path: Path) -> None:
+    found = fit(str(good), tmp_path / "run", method, kimg=0.1, settings=TINY[method] | {"train.looks": 0}, quiet=True)
+    assert found.by == detection(found.run).by == detect.METHODS[method].by
 
 
 def test_the_papers_score(fitted: Callable[[str], Detection]) -> None:
@@ -218,6 +226,47 @@ def test_a_folder_is_scored(fitted: Callable[[str], Detection], tmp_path: Path, 
     with Image.open(pictures / "line 2" / "3.png") as shown:
         assert shown.width > 3 * 16
     assert marks.read(pictures / "0.png").is_synthetic
+
+
+def test_of_tiles_the_worst_counts(tmp_path: Path) -> None:
+    """Sheets of 3 x 2 discs: one disc with a hole makes a sheet anomalous."""
+
+    def sheet(seed: int, fault: int | None = None) -> Image.Image:
+        parts = discs(6, seed)
+        if fault is not None:
+            parts[fault] = discs(1, seed, hole=True)[0]
+        return Image.fromarray(detect.Seen(parts, 3).whole(parts))
+
+    (tmp_path / "good").mkdir()
+    (tmp_path / "asked").mkdir()
+    for i in range(80):
+        sheet(i).save(tmp_path / "good" / f"{i:02}.png")
+    for i in range(10):
+        sheet(100 + i).save(tmp_path / "asked" / f"good {i}.png")
+        sheet(200 + i, i % 6).save(tmp_path / "asked" / f"odd {i}.png")
+    Image.new("L", (15, 60)).save(tmp_path / "asked" / "small.png")
+    tiles = {"data.fit": "tiles", "data.resolution": 16, "train.batch": 16, "train.looks": 0, "train.frames": 0}
+    found = fit(str(tmp_path / "good"), tmp_path / "run", kimg=4.0, settings=TINY["aae"] | tiles, quiet=True)
+    assert len(found.normal.scores) == len({detect.image_of(n) for n in open_data(found.run.config.data).heldout.names})
+    with pytest.raises(DataError, match="1 of 21 images"):
+        score(found.run, tmp_path / "asked", tmp_path / "scores.csv", tmp_path / "marked")
+    with (tmp_path / "scores.csv").open() as file:
+        scores = {row["file"]: float(row["score"]) for row in csv.DictReader(file)}
+    names = sorted(scores)
+    assert auroc(np.array([scores[name] for name in names]), np.array([name[0] == "o" for name in names])) > 0.9
+    one = np.asarray(Image.open(tmp_path / "asked" / "odd 4.png"))
+    squares = detect.Seen.of(found.run, tmp_path / "asked" / "odd 4.png").squares
+    assert np.array_equal(squares[4, ..., 0], one[16:, 16:32]), "row by row"
+    assert scores["odd 4.png"] == pytest.approx(found.scores(squares).max(), rel=1e-4)
+    with Image.open(tmp_path / "marked" / "odd 4.png") as shown:
+        assert shown.width > 3 * 48
+        assert shown.height >= 32
+
+
+def test_the_worst_by_hand() -> None:
+    names = ["b.png#000", "a.png#000", "b.png#001", "a#1.png#007"]
+    found = detect.worst(torch.tensor([1.0, -4.0, 3.0, 2.0]), names)
+    assert sorted(found.tolist()) == [-4.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("size", [(28, 28), (40, 40), (64, 48)])

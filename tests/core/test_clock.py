@@ -67,8 +67,8 @@ def test_past_its_end_a_run_stays_in_the_last_stage(total: int, shares: list[flo
 def test_a_plan_by_hand() -> None:
     plan = Plan.of(1000, [1, 3])
     assert plan == Plan(1000, (0, 250))
-    assert plan.at(5, 249) == Clock(5, 249, 1000, 0, 249, 250)
-    assert plan.at(6, 250) == Clock(6, 250, 1000, 1, 0, 750)
+    assert plan.at(5, 249) == Clock(5, 249, 1000, 0, 249, 250, (0, 250))
+    assert plan.at(6, 250) == Clock(6, 250, 1000, 1, 0, 750, (0, 250))
     assert plan.at(7, 625).stage_progress == 0.5
     assert not plan.at(8, 999).finished
 

@@ -190,20 +190,31 @@ def test_instance_noise_falls_to_nothing(tiny_session: Make) -> None:
 # ---- the average
 
 
-def weights(value: float) -> dict[str, nn.Module]:
-    net = nn.Linear(2, 2).requires_grad_(False)
-    for p in net.parameters():
-        p.fill_(value)
-    return {"G": net}
+def follower(net: nn.Module, half_life_kimg: float, ramp_up: float, *shares: float) -> tuple[nn.Module, Ema, Plan]:
+    """A net, its average and a plan of 1000 images for every stage; G plays in the last, A in those before."""
+    players = [*"A" * (len(shares) - 1), "G"]
+    game = Game(
+        nets=nn.ModuleDict({"G": net.requires_grad_(False), "A": nn.Linear(1, 1)}),
+        players={name: Player((name,), SGD) for name in "AG"},
+        stages=tuple(
+            Stage(str(i), (Move(player, Recorder()),), share)
+            for i, (player, share) in enumerate(zip(players, shares, strict=True))
+        ),
+        sampler=Sampler(lambda n, generator: torch.zeros(n, 1), lambda nets, z, clock, request: z),
+        averaged=("G",),
+    )
+    ema = Ema(game, EmaConfig(half_life_kimg=half_life_kimg, ramp_up=ramp_up))
+    return game.nets["G"], ema, Plan.of(1000 * len(shares), shares)
 
 
 def averaged(images: list[int], half_life_kimg: float, ramp_up: float, live: Callable[[int], float]) -> float:
     """The average of a weight that starts at 1 and is live(n) at n images."""
-    nets = weights(1.0)
-    ema = Ema(nets, ("G",), EmaConfig(half_life_kimg=half_life_kimg, ramp_up=ramp_up))
+    net = nn.Linear(2, 2)
+    nn.init.ones_(net.weight)
+    net, ema, plan = follower(net, half_life_kimg, ramp_up, 1.0)
     for n in images:
-        nets["G"].weight.fill_(live(n))
-        ema.after_step(nets, Clock(0, n, 10**9), {})
+        net.weight.fill_(live(n))
+        ema.after_step({}, plan.at(0, n), {})
     return ema.nets["G"].weight[0, 0].item()
 
 
@@ -223,11 +234,20 @@ def test_the_average_ramps_up() -> None:
     assert averaged([10, 20, 30, 40], 10.0, 0.05, float) == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_average_begins_with_the_stage_that_first_changes_the_net() -> None:
+    # At 1000 of 2000 images: 40 further images later the half-life is 0.05 · 40, not 0.05 · 1040.
+    net, ema, plan = follower(nn.BatchNorm2d(2), 10.0, 0.05, 1.0, 1.0)
+    for n in (990, 1000):
+        ema.after_step({}, plan.at(0, n), {})
+    net.running_var.fill_(0.0)
+    ema.after_step({}, plan.at(0, 1040), {})
+    torch.testing.assert_close(ema.nets["G"].running_var, torch.full((2,), 0.5 ** (40 / 2)))
+
+
 def test_the_average_follows_running_statistics_too() -> None:
-    nets = {"G": nn.BatchNorm2d(2), "D": nn.BatchNorm2d(2)}
-    ema = Ema(nets, ("G",), EmaConfig(half_life_kimg=0.1, ramp_up=1e9))
-    nets["G"].running_mean.fill_(1.0)
-    ema.after_step(nets, Clock(0, 100, 1000), {})
+    net, ema, plan = follower(nn.BatchNorm2d(2), 0.1, 1e9, 1.0)
+    net.running_mean.fill_(1.0)
+    ema.after_step({}, plan.at(0, 100), {})
     torch.testing.assert_close(ema.nets["G"].running_mean, torch.full((2,), 0.5))
     assert set(ema.nets) == {"G"}
     assert not ema.nets.training

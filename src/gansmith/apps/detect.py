@@ -3,6 +3,9 @@
 `fit` trains a run on normal images alone, and sets a threshold by those held out. A score is how far an image is from
 the normal ones that are nearest to it, in what the run's networks see (`nearest`), or what the method's paper says
 (`paper`). The heat says where an image differs from the most alike that the run can make.
+
+A run that learnt tiles (``data.fit=tiles``) sees an image as many squares, any other as one: the score of an image is
+that of its worst square.
 """
 
 from __future__ import annotations
@@ -33,8 +36,9 @@ from gansmith.core.paths import write_atomic
 from gansmith.data import Dataset, open_data
 from gansmith.data.geometry import load_like
 from gansmith.data.pack import describe
-from gansmith.data.picture import BROKEN
+from gansmith.data.picture import BROKEN, load_image
 from gansmith.data.split import evenly
+from gansmith.data.tiles import count_tiles, cut_tiles, image_of
 from gansmith.training.pictures import in_colour, side_by_side
 
 By = Literal["nearest", "paper"]
@@ -59,11 +63,13 @@ class Method:
         family: that learns what is normal.
         summary: one line on when to choose it.
         settings: that differ from the family's own.
+        by: how it scores best.
     """
 
     family: str
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    by: By = "nearest"
 
 
 METHODS = {
@@ -78,7 +84,7 @@ METHODS = {
         },
     ),
     "f-anogan": Method("f-anogan", "a GAN, then an encoder into its latents (Schlegl 2019)"),
-    "ganomaly": Method("ganomaly", "an autoencoder whose codes are compared (Akcay 2018)"),
+    "ganomaly": Method("ganomaly", "an autoencoder whose codes are compared (Akcay 2018)", by="paper"),
     "anogan": Method("dcgan", "a GAN whose latents are searched for every image: slow (Schlegl 2017)"),
 }
 
@@ -164,6 +170,52 @@ def threshold_of(scores: np.ndarray, false_alarms: float) -> Threshold:
 
 
 # ---- what a run sees
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as a run's networks see it.
+
+    Attributes:
+        squares: uint8 (K, R, R, C), row by row where there are several.
+        across: how many lie side by side.
+    """
+
+    squares: np.ndarray
+    across: int = 1
+
+    @classmethod
+    def of(cls, run: Run, file: Path) -> Seen:
+        """Raises one of `picture.BROKEN` if the file cannot be read."""
+        spec, fit_as = run.spec, run.config.data.fit
+        if fit_as != "tiles":
+            return cls(load_like(file, spec, fit_as)[None])
+        image, side = load_image(file, spec.channels), spec.resolution
+        if not (count := count_tiles(image.size, side)):
+            raise ValueError(f"smaller than a tile of {side}x{side}")
+        return cls(np.stack([tile.pixels for tile in cut_tiles(image, side, [*range(count)])]), image.width // side)
+
+    def whole(self, parts: np.ndarray) -> np.ndarray:
+        """(H, W, …) of what belongs to the squares, (K, h, w, …)."""
+        rows = parts.reshape(-1, self.across, *parts.shape[1:])
+        return np.concatenate([np.concatenate([*row], axis=1) for row in rows])
+
+
+def squares_of(images: Sequence[Seen]) -> np.ndarray:
+    """All of them: uint8 (N, R, R, C)."""
+    return np.concatenate([seen.squares for seen in images])
+
+
+def of_each(values: np.ndarray, images: Sequence[Seen]) -> list[np.ndarray]:
+    """What belongs to all squares (N, …), image by image."""
+    return np.split(values, np.cumsum([len(seen.squares) for seen in images])[:-1])
+
+
+def worst(scores: Tensor, names: Sequence[str]) -> Tensor:
+    """The highest of the scores (N,) of every image's squares, whose names these are."""
+    _, owners = np.unique([image_of(name) for name in names], return_inverse=True)
+    highest = torch.full((int(owners.max()) + 1,), -torch.inf)
+    return highest.scatter_reduce(0, torch.from_numpy(owners), scores, "amax")
 
 
 def detector_of(run: Run) -> Detector:
@@ -278,7 +330,7 @@ def fit(
     method: str = "aae",
     *,
     minutes: float | None = None,
-    by: str = "nearest",
+    by: str | None = None,
     false_alarms: float = 0.05,
     quiet: bool = False,
     **asked: Any,
@@ -290,7 +342,7 @@ def fit(
         run_dir: see `gansmith.train`; a run that is there already goes on, or is taken as it is if it has finished.
         method: one of `METHODS`.
         minutes: length of the training; by default 2.
-        by: nearest or paper (see this module).
+        by: nearest or paper (see this module); by default what the method does better by.
         false_alarms: share of normal images that may be called anomalous, in (0, 0.5].
         asked: further arguments of `gansmith.train`.
 
@@ -298,7 +350,7 @@ def fit(
         ConfigError, DataError, GansmithError: as `gansmith.train`; there are too few images to hold any out.
     """
     chosen = named("method", METHODS, method)
-    how = check_by(by)
+    how = chosen.by if by is None else check_by(by)
     if not 0 < false_alarms <= 0.5:
         raise ConfigError(f"false alarms: expected a share above 0 and at most 0.5, got {false_alarms:g}")
     asked["settings"] = {**SETTINGS, **chosen.settings, **(asked.get("settings") or {})}
@@ -342,7 +394,10 @@ def calibrate(run: Run, by: By = "nearest", false_alarms: float = 0.05) -> Detec
     data = normals(run.config.data)
     known, held = data.train.images[evenly(len(data.train), MEMORY)], np.array(data.heldout.images)
     normal = normal_of(run, known, held)
-    normal = replace(normal, scores=scored(run, normal, by, held).sort().values)
+    scores = scored(run, normal, by, held)
+    if run.config.data.fit == "tiles":
+        scores = worst(scores, data.heldout.names)
+    normal = replace(normal, scores=scores.sort().values)
     threshold = threshold_of(normal.scores.numpy(), false_alarms)
     found = Detection(run, normal, by, threshold, false_alarms)
     keep(found)
@@ -433,11 +488,9 @@ def score(
     try:
         with bar("detect", len(files)) as advance, maker:
             for names, part in batches(run, files, failed):
-                scores = found.scores(part)
+                scores = (float(of.max()) for of in of_each(found.scores(squares_of(part)), part))
                 told = [
-                    Scored(
-                        name.relative_to(base).as_posix(), round(float(value), 6), bool(value > found.threshold.value)
-                    )
+                    Scored(name.relative_to(base).as_posix(), round(value, 6), value > found.threshold.value)
                     for name, value in zip(names, scores, strict=True)
                 ]
                 if pictures is not None:
@@ -453,20 +506,23 @@ def score(
     return rows
 
 
-def batches(run: Run, files: Sequence[Path], failed: list[Path]) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Files that can be read, and their images as the run's networks see them: uint8 (N, R, R, C)."""
-    spec, fit_as = run.spec, run.config.data.fit
-    for start in range(0, len(files), BATCH):
-        names, images = [], []
-        for file in files[start : start + BATCH]:
-            try:
-                images.append(load_like(file, spec, fit_as))
-                names.append(file)
-            except BROKEN as error:
-                failed.append(file)
-                tell(file, describe(error))
-        if images:
-            yield names, np.stack(images)
+def batches(run: Run, files: Sequence[Path], failed: list[Path]) -> Iterator[tuple[list[Path], list[Seen]]]:
+    """Files that can be read, and their images as the run's networks see them; so many that they are `BATCH` squares,
+    or one."""
+    names: list[Path] = []
+    images: list[Seen] = []
+    for file in files:
+        try:
+            images.append(Seen.of(run, file))
+            names.append(file)
+        except BROKEN as error:
+            failed.append(file)
+            tell(file, describe(error))
+        if sum(len(seen.squares) for seen in images) >= BATCH:
+            yield names, images
+            names, images = [], []
+    if images:
+        yield names, images
 
 
 def write_csv(rows: Sequence[Scored], path: Path) -> None:
@@ -486,15 +542,16 @@ FAINT, GLARING = 2.0, 8.0
 """Standard deviations at which a place begins to be shown, and from which on it is wholly red."""
 
 
-def picture(found: Detection, images: np.ndarray, told: Sequence[Scored], folder: Path, maker: Maker) -> None:
+def picture(found: Detection, images: Sequence[Seen], told: Sequence[Scored], folder: Path, maker: Maker) -> None:
     """A picture of each image, in a folder as theirs."""
-    made, heat = found.heat(images)
     rows, columns = found.run.spec.window
-    for image, other, hot, one in zip(images[:, rows, columns], made, heat, told, strict=True):
+    made_of_each, heat_of_each = (of_each(values, images) for values in found.heat(squares_of(images)))
+    for seen, one, parts, hot in zip(images, told, made_of_each, heat_of_each, strict=True):
+        shown, made, heat = map(seen.whole, (seen.squares[:, rows, columns], parts, hot))
         target = (folder / one.file).with_suffix(".png")
         with maker.run.writing():
             target.parent.mkdir(parents=True, exist_ok=True)
-            maker.write(side_by_side([image[None], other[None], reddened(image, hot)[None]], 1), target)
+            maker.write(side_by_side([shown[None], made[None], reddened(shown, heat)[None]], 1), target)
 
 
 def reddened(image: np.ndarray, heat: np.ndarray) -> np.ndarray:

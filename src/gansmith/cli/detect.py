@@ -35,12 +35,12 @@ def fit(
     minutes: Annotated[float | None, typer.Option(help="Length of the training. Default: 2.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Or its length in thousands of images.")] = None,
     by: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What a score is. nearest: how far an image is from the normal ones nearest to it, in what networks "
-            "see. paper: what the method's paper says."
+            "see. paper: what the method's paper says. Default: what the method does better by."
         ),
-    ] = "nearest",
+    ] = None,
     false_alarms: Annotated[
         float, typer.Option(help="Share of normal images that may be called anomalous: sets the threshold.")
     ] = 0.05,
@@ -69,7 +69,7 @@ def fit(
     with Maker(found.run.dir) as maker:
         save_sheet(sheet(found), picture, maker)
     if json_:
-        show.as_json({"run": str(found.run.path), "method": method, "by": by, **found.threshold._asdict()})
+        show.as_json({"run": str(found.run.path), "method": method, "by": found.by, **found.threshold._asdict()})
         return
     print(f"{found.told()}\n{picture}: held-out normal images, what the run makes of them, where they differ")
     print(f"next: gansmith detect score {found.run.path} FOLDER --out scores.csv")

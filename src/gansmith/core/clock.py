@@ -22,6 +22,7 @@ class Clock:
         total: images in the whole run.
         stage: index of the stage being played.
         stage_images, stage_total: images drawn since this stage began, and that it will draw in all.
+        starts: images at which each stage begins.
     """
 
     step: int
@@ -30,6 +31,11 @@ class Clock:
     stage: int = 0
     stage_images: int = 0
     stage_total: int = 1
+    starts: tuple[int, ...] = (0,)
+
+    def images_since(self, stage: int) -> int:
+        """Images drawn since a stage began; 0 before it."""
+        return max(0, self.images - self.starts[stage])
 
     @property
     def progress(self) -> float:
@@ -72,7 +78,7 @@ class Plan:
         """The clock after `step` steps and `images` images."""
         stage = bisect_right(self.starts, images) - 1
         begin, end = self.starts[stage], (*self.starts[1:], self.total)[stage]
-        return Clock(step, images, self.total, stage, images - begin, max(1, end - begin))
+        return Clock(step, images, self.total, stage, images - begin, max(1, end - begin), self.starts)
 
 
 @dataclass(frozen=True)

@@ -300,6 +300,11 @@ class Game:
     def _fixed(self) -> set[str]:
         return {name for player in self.players.values() for name in player.fixed}
 
+    def first_stage(self, net: str) -> int:
+        """Index of the stage in which a net is first changed; 0 where it never is."""
+        changed = ({net for move in stage.moves for net in self.players[move.player].nets} for stage in self.stages)
+        return next((index for index, nets in enumerate(changed) if net in nets), 0)
+
     def stateful(self) -> dict[str, Stateful]:
         """Controls and losses that have state, by a name that is stable between runs."""
         found: dict[str, Stateful] = {f"control.{name}": control for name, control in self.controls.items()}

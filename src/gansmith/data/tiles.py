@@ -51,6 +51,11 @@ def tile_name(name: str, number: int) -> str:
     return f"{name}#{number:03}"
 
 
+def image_of(name: str) -> str:
+    """The image that a square of this name was cut out of."""
+    return name.rpartition("#")[0]
+
+
 def _corners(size: tuple[int, int], side: int) -> list[tuple[int, int]]:
     """Left and top of every square; the grid is centred."""
     (across, left), (down, top) = ((length // side, length % side // 2) for length in size)

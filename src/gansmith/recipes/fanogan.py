@@ -29,8 +29,8 @@ class OptimsConfig(two_player.OptimsConfig):
 
     g: OptimConfig = OptimConfig(lr=5e-4, beta2=0.99)
     d: OptimConfig = OptimConfig(lr=2e-4, beta2=0.99)
-    encoder: OptimConfig = OptimConfig(lr=5e-4, decay="cosine")
-    """the encoder's, on giving images back"""
+    encoder: OptimConfig = OptimConfig(lr=2e-3, decay="cosine")
+    """the encoder's, on giving images back; decay counts over the whole run, of which it has the end"""
 
 
 class Config(settings.Config):
@@ -49,8 +49,9 @@ class Config(settings.Config):
     """what D and G pay"""
     penalty: PenaltiesConfig = PenaltiesConfig(r1=PenaltyConfig(weight=1.0, every=4))
     """what D pays for the size of its gradients"""
-    kappa: float = Field(1.0, ge=0)
-    """weight of D's features beside pixels, in what the encoder pays and in the score (eq. 4)"""
+    kappa: float = Field(1000.0, ge=0)
+    """weight of D's features beside pixels, in what the encoder pays and in the score (eq. 4). The paper has 1, for a
+    D with larger features: ours are small, R1 sees to it, and with 1000 both parts count alike"""
     encoding: float = Field(0.3, gt=0, lt=1)
     """share of the run in which the encoder learns"""
     optim: OptimsConfig = OptimsConfig()

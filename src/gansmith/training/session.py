@@ -37,7 +37,7 @@ class Player:
         with own_randomness(mixed_seed(config.train.seed, BUILD)):
             self.game = build(config, spec)
         runtime.place(self.game.nets)
-        self.ema = Ema(self.game.nets, self.game.averaged, config.ema)
+        self.ema = Ema(self.game, config.ema)
         self.clock: Clock = Plan(1).at(0, 0)
 
     def restore_nets(self, state: dict[str, Any], plan: Plan) -> None:
