@@ -248,6 +248,23 @@ def test_killed_around_a_checkpoint(train: Train, monkeypatch: pytest.MonkeyPatc
     assert (run.dir.checkpoints / run.dir.read("checkpoints/best.json")["checkpoint"]).is_dir()
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_killed_as_it_begins(train: Train, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Before its first, second, … file is there: the same command begins it."""
+    replace, calls = os.replace, iter(range(100))
+
+    def dying(*args: Any) -> None:
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        replace(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train(kimg=0.032)
+    assert train(kimg=0.032).result["images"] == 32
+
+
 def test_full_disk_ends_the_run_with_a_message(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = finished(train(run_dir=Path(os.environ["GANSMITH_RUNS"]) / "roomy"))
     fsync, calls = os.fsync, iter(range(1000))

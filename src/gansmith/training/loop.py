@@ -343,13 +343,16 @@ def play_run(
         plan = Plan(meta["total"], tuple(meta["starts"]))
         session = Session(config, dataset.spec, dataset.train, Runtime.of(config.train, run.began_in_bf16()))
         with run.writing():
-            run.checkpoints.mkdir(exist_ok=True)
             resume(run, session, plan, staff.health)
             # Only now: settings or data that drifted may not fit the checkpoint.
             (run.path / "result.json").unlink(missing_ok=True)
+            if not run.meta():
+                # Killed before it has both files, a run has not begun; until then there is nothing else of it.
+                run.write_config(config)
             run.write("meta.json", meta)
             run.write_config(config)
-            run.samples.mkdir(parents=True, exist_ok=True)
+            for folder in (run.checkpoints, run.samples):
+                folder.mkdir(exist_ok=True)
             with Watchers(run, session.clock, quiet) as watchers:
                 Trainer(run, session, plan, pace, staff).play(watchers, signals)
 
