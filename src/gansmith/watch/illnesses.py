@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -104,8 +104,17 @@ def possible(cure: Cure, config: Config, spec: Spec) -> bool:
     if not settings:
         return cure.is_advice
     try:
+        return playable(changed(config, settings), spec)
+    except (ConfigError, ValueError):
+        return False
+
+
+@lru_cache(256)  # a run that stays ill has the same cures at every look
+def playable(config: Config, spec: Spec) -> bool:
+    """Whether a game can be built so."""
+    try:
         with torch.device("meta"):
-            build(changed(config, settings), spec)
+            build(config, spec)
     except (ConfigError, ValueError):
         return False
     return True
