@@ -10,9 +10,9 @@ A setting is played with five seeds, of which each decides everything anew: whic
 training, what is drawn from it, and all classifiers. The long tail has 500 images of its largest class and 5 of its
 smallest, the others in geometric steps; which class is which is drawn by the seed. The 10,000 test images only measure.
 
-Each is what ``gansmith augment`` does: a `cgan` of 2.75 minutes on one core, which sees the training images alone; as
-many synthetic images of each class as it has real ones (of the long tail, as many as fill all classes up to the
-largest) after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test images.
+Each is what ``gansmith augment`` does: a `cgan` of 60,000 images, which sees the training images alone; as many
+synthetic images of each class as it has real ones (of the long tail, as many as fill all classes up to the largest)
+after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test images.
 
 As many seeds are played side by side as there are cores (``--jobs``), with a thread each. It can be stopped at any time
 and goes on where it was: what has been measured is in ``results/augmentation.json``, and a GAN that was being trained
@@ -62,10 +62,10 @@ from gansmith.metrics.intervals import LEVEL, t_margin
 
 NAME = "augmentation"
 Record = dict[str, Any]
-MINUTES = 2.75
-"""Of a GAN's training."""
-REST = 2.5
-"""Minutes that all else of a seed takes; an estimate."""
+KIMG = 60.0
+"""Length of a GAN's training, in thousands of images."""
+MINUTES, REST = 2.75, 2.5
+"""What that takes on one core, and all else of a seed; estimates."""
 SEEDS = 5
 CLASSES = 10
 QUICK = 200
@@ -125,7 +125,7 @@ def play_seed(bench: Bench, name: str, seed: int) -> Record:
     run = gansmith.train(
         FAMILY,
         str(work / "data"),
-        minutes=bench.minutes(MINUTES),
+        **({"kimg": KIMG} if bench.trial is None else {"minutes": bench.trial}),
         seed=seed,
         run_dir=work / "run",
         settings={**DEFAULTS, **quiet},
