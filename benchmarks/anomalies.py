@@ -57,6 +57,8 @@ Record = dict[str, Any]
 KIMG = 20.0
 """Length of a training, in thousands of images."""
 SEARCHED = 500
+FEW = {"anogan": 1}
+"""Seeds of a method that takes long."""
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 COMPONENTS, NEIGHBOURS = 32, 5
 BASELINES = ("mean", "pca", "nearest")
@@ -194,11 +196,12 @@ def garment_baselines(bench: Bench) -> dict[str, list[float]]:
 
 
 def measure_garments(bench: Bench) -> Record:
-    methods, seeds = bench.asked.methods.split(","), range(bench.asked.seeds)
+    seeds = {method: range(FEW.get(method, bench.asked.seeds)) for method in bench.asked.methods.split(",")}
     found = {
-        method: [[fitted(bench, method, kind, seed) for seed in seeds] for kind in range(10)] for method in methods
+        method: [[fitted(bench, method, kind, seed) for seed in each] for kind in range(10)]
+        for method, each in seeds.items()
     }
-    return {"methods": found, "baselines": garment_baselines(bench), "seeds": len(seeds)}
+    return {"methods": found, "baselines": garment_baselines(bench), "seeds": bench.asked.seeds}
 
 
 def garments_section(bench: Bench, record: Record) -> str:
@@ -226,8 +229,8 @@ def garments_section(bench: Bench, record: Record) -> str:
     return f"""## Garments
 
 `gansmith detect fit CLASS.npy --method METHOD --kimg {KIMG:g}`: each class of Fashion-MNIST in turn is the normal one,
-and all 10,000 test images are scored; seeds: {record["seeds"]}. Areas under the ROC curve, and the standard deviation
-of their mean over seeds. {when([record])}.
+and all 10,000 test images are scored; seeds: {record["seeds"]}, of AnoGAN {FEW["anogan"]}. Areas under the ROC curve,
+and the standard deviation of their mean over seeds. {when([record])}.
 
 {table}
 
