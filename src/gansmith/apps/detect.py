@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ from gansmith.data.picture import BROKEN, load_image
 from gansmith.data.split import evenly
 from gansmith.data.tiles import count_tiles, cut_tiles, image_of
 from gansmith.training.pictures import in_colour, side_by_side
+
+log = logging.getLogger("gansmith")
 
 By = Literal["nearest", "paper"]
 RECORD, TENSORS = "detector.json", "detector.safetensors"
@@ -92,11 +95,12 @@ METHODS = {
 SETTINGS: Mapping[str, Any] = {
     "data.fit": "stretch",
     "data.holdout": 0.2,
+    "data.tiles": 400,
     "train.samples": 0,
     "train.evaluations": 0,
 }
 """Of every method. Nothing of an image is cut away, where its fault may be, and nothing is put around it; the threshold
-needs many that are held out."""
+needs many that are held out, and as many tiles of them as an image will be cut into."""
 
 
 # ---- what is normal
@@ -350,7 +354,8 @@ def fit(
         ConfigError, DataError, GansmithError: as `gansmith.train`; there are too few images to hold any out.
     """
     chosen = named("method", METHODS, method)
-    how = chosen.by if by is None else check_by(by)
+    if by is not None:
+        check_by(by)
     if not 0 < false_alarms <= 0.5:
         raise ConfigError(f"false alarms: expected a share above 0 and at most 0.5, got {false_alarms:g}")
     asked["settings"] = {**SETTINGS, **chosen.settings, **(asked.get("settings") or {})}
@@ -359,7 +364,7 @@ def fit(
     known = {name: value for name, value in asked.items() if name not in RUNNING}
     normals(configured(chosen.family, folder, minutes=minutes, **known).data)
     run = train(chosen.family, folder, minutes=minutes, run_dir=run_dir, quiet=quiet, **asked)
-    return calibrate(run, how, false_alarms)
+    return calibrate(run, by, false_alarms)
 
 
 RUNNING = ("resume", "allow_drift", "on_illness", "until")
@@ -383,23 +388,32 @@ def check_by(by: str) -> By:
     return by  # type: ignore[return-value]
 
 
-def calibrate(run: Run, by: By = "nearest", false_alarms: float = 0.05) -> Detection:
+def usual_by(run: Run) -> By:
+    """What a run of this family tells images apart better by."""
+    return next((method.by for method in METHODS.values() if method.family == run.config.family), "nearest")
+
+
+def calibrate(run: Run, by: str | None = None, false_alarms: float = 0.05) -> Detection:
     """A detection by a run that was trained on normal images; its directory keeps it.
 
+    Args:
+        by: as `fit` has it.
+
     Raises:
-        ConfigError: the run tells no images apart.
+        ConfigError: the run tells no images apart; there is no such `by`.
         DataError: too few images were held out.
     """
+    how = usual_by(run) if by is None else check_by(by)
     detector_of(run)
     data = normals(run.config.data)
     known, held = data.train.images[evenly(len(data.train), MEMORY)], np.array(data.heldout.images)
     normal = normal_of(run, known, held)
-    scores = scored(run, normal, by, held)
+    scores = scored(run, normal, how, held)
     if run.config.data.fit == "tiles":
         scores = worst(scores, data.heldout.names)
     normal = replace(normal, scores=scores.sort().values)
     threshold = threshold_of(normal.scores.numpy(), false_alarms)
-    found = Detection(run, normal, by, threshold, false_alarms)
+    found = Detection(run, normal, how, threshold, false_alarms)
     keep(found)
     return found
 
@@ -484,7 +498,7 @@ def score(
     files, base = inputs(pattern), base_of(pattern)
     rows: list[Scored] = []
     failed: list[Path] = []
-    maker = Maker(run.dir, marked)
+    maker, most = Maker(run.dir, marked), 1
     try:
         with bar("detect", len(files)) as advance, maker:
             for names, part in batches(run, files, failed):
@@ -496,11 +510,18 @@ def score(
                 if pictures is not None:
                     picture(found, part, told, Path(pictures), maker)
                 rows += told
+                most = max(most, *(len(seen.squares) for seen in part))
                 advance(len(part))
     finally:
         if out is not None:
             with run.dir.writing():
                 write_csv(rows, Path(out))
+    if most > run.config.data.tiles:
+        log.warning(
+            "up to %d tiles an image, and the threshold is of images of %d at most: expect more false alarms than it "
+            "promises, or fit with --set data.tiles=%d",
+            *(most, run.config.data.tiles, most),
+        )
     if failed:
         raise DataError(f"{len(failed)} of {len(files)} images could not be read")
     return rows

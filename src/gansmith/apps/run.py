@@ -343,9 +343,9 @@ class Run:
 
     # ---- images unlike the rest: see `gansmith.apps.detect`
 
-    def calibrate(self, by: str = "nearest", false_alarms: float = 0.05) -> Detection:
+    def calibrate(self, by: str | None = None, false_alarms: float = 0.05) -> Detection:
         """Sets the threshold of a run that was trained on normal images, by those held out."""
-        return detect().calibrate(self, detect().check_by(by), false_alarms)
+        return detect().calibrate(self, by, false_alarms)
 
     def detect(
         self, images: str | Path, out: str | Path | None = None, pictures: str | Path | None = None
