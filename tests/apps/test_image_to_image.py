@@ -55,16 +55,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], gansmith.Run]:
     """A run of each family, trained when first asked for."""
     runs: dict[str, gansmith.Run] = {}
+    unmeasured = {"train.evaluations": 0, "train.samples": 0}  # by colours that takes minutes
     asked: dict[str, dict[str, Any]] = {
         "cyclegan": {"data": folders / "grey", "to": folders / "coloured", "blocks": 1, "d_width": 4},
         "pix2pix": {"data": folders / "grey", "to": folders / "coloured", "d_width": 4},
         "srgan": {"data": folders / "photos", "scale": 2, "blocks": 1, "d_width": 4, "data.resolution": 32},
         "restorer": {"data": folders / "photos", "scale": 1, "blocks": 1, "d_width": 4, "data.resolution": 32},
-        "stackgan": {
-            "data": folders / "captioned",
-            **{"captions": "words", "blocks": 1, "text": 8, "told": 8},
-            **{"train.evaluations": 0, "train.samples": 0},  # of colours: minutes
-        },
+        "stackgan": {"data": folders / "captioned", "captions": "words", "blocks": 1, "text": 8, "told": 8}
+        | unmeasured,
     }
 
     def trained(name: str) -> gansmith.Run:
