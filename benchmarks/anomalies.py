@@ -212,7 +212,7 @@ def garments_section(bench: Bench, record: Record) -> str:
             areas = np.array([[one[by] for one in seeds] for seeds in classes])
             means[method, by] = areas.mean()
             spread = f" ± {areas.mean(0).std(ddof=1):.3f}" if areas.shape[1] > 1 else ""
-            usual = " (default)" * (by == detect.METHODS[method].by)
+            usual = " (default)" * (by == classes[0][-1]["by"])
             rows.append(
                 [f"`{method}`", by + usual, *(f"{v:.3f}" for v in areas.mean(1)), f"**{areas.mean():.3f}**{spread}"]
             )

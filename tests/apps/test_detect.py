@@ -95,7 +95,7 @@ def test_the_heat_is_where_the_fault_is(fitted: Callable[[str], Detection]) -> N
 @pytest.mark.parametrize("method", ["f-anogan", "ganomaly"])
 def test_a_method_scores_by_what_it_does_better_by(method: str, good: Path, tmp_path: Path) -> None:
     found = fit(str(good), tmp_path / "run", method, kimg=0.1, settings=TINY[method] | {"train.looks": 0}, quiet=True)
-    assert found.by == detection(found.run).by == detect.METHODS[method].by
+    assert found.by == detection(found.run).by == detect.detector_of(found.run).by
 
 
 def test_the_papers_score(fitted: Callable[[str], Detection]) -> None:

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from gansmith.apps.made import Maker
 from gansmith.apps.run import Run, configured, train
 from gansmith.core.config import DataConfig
 from gansmith.core.errors import ConfigError, DataError, GansmithError
-from gansmith.core.game import Detector
+from gansmith.core.game import By, Detector
 from gansmith.core.names import named
 from gansmith.core.paths import write_atomic
 from gansmith.data import Dataset, open_data
@@ -44,7 +44,6 @@ from gansmith.training.pictures import in_colour, side_by_side
 
 log = logging.getLogger("gansmith")
 
-By = Literal["nearest", "paper"]
 RECORD, TENSORS = "detector.json", "detector.safetensors"
 BATCH = 256
 MEMORY = 8192
@@ -66,13 +65,11 @@ class Method:
         family: that learns what is normal.
         summary: one line on when to choose it.
         settings: that differ from the family's own.
-        by: how it scores best.
     """
 
     family: str
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    by: By = "nearest"
 
 
 METHODS = {
@@ -87,7 +84,7 @@ METHODS = {
         },
     ),
     "f-anogan": Method("f-anogan", "a GAN, then an encoder into its latents (Schlegl 2019)"),
-    "ganomaly": Method("ganomaly", "an autoencoder whose codes are compared (Akcay 2018)", by="paper"),
+    "ganomaly": Method("ganomaly", "an autoencoder whose codes are compared (Akcay 2018)"),
     "anogan": Method("dcgan", "a GAN whose latents are searched for every image: slow (Schlegl 2017)"),
 }
 
@@ -346,7 +343,7 @@ def fit(
         run_dir: see `gansmith.train`; a run that is there already goes on, or is taken as it is if it has finished.
         method: one of `METHODS`.
         minutes: length of the training; by default 2.
-        by: nearest or paper (see this module); by default what the method does better by.
+        by: nearest or paper (see this module); by default what the family does better by.
         false_alarms: share of normal images that may be called anomalous, in (0, 0.5].
         asked: further arguments of `gansmith.train`.
 
@@ -388,11 +385,6 @@ def check_by(by: str) -> By:
     return by  # type: ignore[return-value]
 
 
-def usual_by(run: Run) -> By:
-    """What a run of this family tells images apart better by."""
-    return next((method.by for method in METHODS.values() if method.family == run.config.family), "nearest")
-
-
 def calibrate(run: Run, by: str | None = None, false_alarms: float = 0.05) -> Detection:
     """A detection by a run that was trained on normal images; its directory keeps it.
 
@@ -403,8 +395,7 @@ def calibrate(run: Run, by: str | None = None, false_alarms: float = 0.05) -> De
         ConfigError: the run tells no images apart; there is no such `by`.
         DataError: too few images were held out.
     """
-    how = usual_by(run) if by is None else check_by(by)
-    detector_of(run)
+    how = detector_of(run).by if by is None else check_by(by)
     data = normals(run.config.data)
     known, held = data.train.images[evenly(len(data.train), MEMORY)], np.array(data.heldout.images)
     normal = normal_of(run, known, held)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -215,6 +215,9 @@ class Autoencoder:
     grid: Callable[[Nets, int], Tensor] | None = None
 
 
+By = Literal["nearest", "paper"]
+
+
 @dataclass(frozen=True)
 class Detector:
     """How a game tells images that are unlike all that it learnt; nets in eval mode, images (N, C, R, R) in [-1, 1].
@@ -223,10 +226,12 @@ class Detector:
         features: (nets, images) -> what its networks see in them (N, F).
         strange: (nets, images, the most alike that it can make) -> how unlike these are (N,), by the family's paper;
             gradients go through.
+        by: which of the two tells more: how far `features` are from the nearest normal ones, or the paper's.
     """
 
     features: Callable[[Nets, Tensor], Tensor]
     strange: Callable[[Nets, Tensor, Tensor], Tensor]
+    by: By = "nearest"
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,5 @@ def build(config: Config, spec: Spec) -> Game:
         sampler=Sampler(normal_latents(config.latent), images),
         averaged=made_of,
         autoencoder=Autoencoder(encode, reconstruct),
-        detector=Detector(seen_by_d, strange),
+        detector=Detector(seen_by_d, strange, by="paper"),
     )
