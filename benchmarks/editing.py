@@ -1,22 +1,25 @@
 """Images back to codes, and codes moved; `docs/editing.md` is made of it.
 
-    python benchmarks/editing.py                     # all that has not been measured yet: 50 minutes
+    python benchmarks/editing.py                     # all that has not been measured yet: an hour
     python benchmarks/editing.py --only garments --redo
     python benchmarks/editing.py --minutes 0.2       # a trial of everything
     python benchmarks/editing.py --table-only        # the page of what there is
 
-    garments    ``gansmith train dcgan --data builtin:fashion`` and ``aae``, 8 minutes each; 200 held-out garments
+    garments    ``gansmith train dcgan --data builtin:fashion`` and ``aae``, 300,000 images each; 200 held-out garments
                 inverted by search, by an encoder, by both, beside what the AAE gives back and the mean image
     emoji       the same of ``builtin:emoji``
-    direction   of the first run: a direction learnt from training images of ankle boots and of sneakers; what it does
-                to 500 samples, as `fashion-cnn` names them, which had no part in it
+    unnamed     of both `dcgan`: the directions that are found without labels, and what they do to 500 samples
+    direction   of the garments' `dcgan`: a direction learnt from training images of ankle boots and of sneakers; what
+                it does to 500 samples, as `fashion-cnn` names them, which had no part in it
 
 Nearness is PSNR and perceptual distance (`gansmith.metrics.perceptual_net`), with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +32,10 @@ from common import (
     bench_parser,
     compared,
     comparison_table,
+    markdown,
     of_run,
     perceptual_measures,
     play_parts,
-    ran,
     train,
     when,
 )
@@ -45,19 +48,26 @@ from gansmith.training.pictures import side_by_side
 
 NAME = "editing"
 Record = dict[str, Any]
+KIMG = 300.0
+"""Length of a training, in thousands of images."""
 MINUTES = 8.0
+"""What that takes on one core; an estimate."""
 HELD_OUT, SAMPLES, LEARNT_FROM, SHOWN = 200, 500, 200, 8
 FAR = (0.0, 1.0, 2.0, 3.0)
-"""Standard deviations that samples are moved by."""
+"""Standard deviations that samples are moved by along what was learnt."""
+BACK_AND_ON, UNNAMED = (-2.0, 2.0), 5
+"""The same of directions without a name; how many of them."""
+GROUNDS = {"builtin:fashion": 0, "builtin:emoji": 255}
+"""What is behind the things in images."""
 HAVING, LACKING = "Ankle boot", "Sneaker"
 
 
 def trained(bench: Bench, family: str, data: str) -> tuple[gansmith.Run, Record]:
     """A run, trained once, and what a record says of it."""
-    minutes = f"{bench.minutes(MINUTES):g}"
+    length = ("--kimg", f"{KIMG:g}") if bench.trial is None else ("--minutes", f"{bench.trial:g}")
     run_dir = bench.work / f"{data.partition(':')[2]}-{family}"
-    result = train(family, run_dir, "--minutes", minutes, data=data)
-    return gansmith.load(run_dir), of_run(result, f"gansmith train {family} --data {data} --minutes {minutes}")
+    result = train(family, run_dir, *length, data=data)
+    return gansmith.load(run_dir), of_run(result, f"gansmith train {family} --data {data} {' '.join(length)}")
 
 
 def inversion(bench: Bench, data: str) -> Record:
@@ -77,15 +87,20 @@ def inversion(bench: Bench, data: str) -> Record:
 
 
 def save(bench: Bench, name: str, columns: list[np.ndarray]) -> None:
+    side_by_side(columns, 2).save(drawing(bench, name))
+
+
+def drawing(bench: Bench, name: str) -> Path:
+    """Where a picture of the page goes."""
     bench.pictures.mkdir(parents=True, exist_ok=True)
-    side_by_side(columns, 2).save(bench.pictures / name)
+    return bench.pictures / name
 
 
 def inversion_section(title: str, data: str, bench: Bench, record: Record) -> str:
     picture = f"{data.partition(':')[2]}.png"
     return f"""## {title}
 
-{chr(10).join(f"- {ran(run)}" for run in record["runs"])}
+{chr(10).join(f"- `{run['command']}`: {run['cpu_seconds'] / 60:.1f} CPU minutes" for run in record["runs"])}
 
 {HELD_OUT} held-out images; `search`, `encoder` and `both` are `gansmith invert --by`, of the `dcgan`. {when([record])}.
 
@@ -96,13 +111,92 @@ Each: the image, search, encoder, both, the AAE, the mean image.
 """
 
 
-# ---- a direction
+# ---- what a person, or a classifier, sees
+
+
+def looks(images: np.ndarray, ground: int) -> dict[str, float]:
+    """Means over uint8 (N, H, W, C), 0 to 1: the share of pixels, columns and rows that a thing covers, how light and
+    how colourful it is."""
+    pixels = images.astype(np.float32) / 255
+    covered = (np.abs(pixels - ground / 255) > LIT).any(3)
+    inside = np.maximum(covered.sum((1, 2)), 1)
+    seen = {
+        "area": covered.mean((1, 2)),
+        "width": covered.any(1).mean(1),
+        "height": covered.any(2).mean(1),
+        "light": (pixels.mean(3) * covered).sum((1, 2)) / inside,
+        "colour": (np.ptp(pixels, 3) * covered).sum((1, 2)) / inside,
+    }
+    return {name: round(float(values.mean()), 4) for name, values in seen.items()}
+
+
+LIT = 0.16
+"""A pixel so far from the ground belongs to the thing."""
 
 
 def named(images: np.ndarray) -> np.ndarray:
     """Classes (N,) of uint8 (N, H, W, 1), by `fashion-cnn`."""
     garments = FashionMnist()
     return garments.classes(garments.features(images))
+
+
+def kinds(images: np.ndarray, data: str) -> dict[str, str]:
+    """What most garments are, and how many; nothing of emoji, which nobody here tells apart."""
+    if data != "builtin:fashion":
+        return {}
+    most, count = Counter(named(images).tolist()).most_common(1)[0]
+    return {"mostly": f"{open_data(DataConfig(source=data)).spec.classes[most]} {count / len(images):.0%}"}
+
+
+# ---- directions that nobody has named
+
+
+def unnamed(bench: Bench) -> Record:
+    """What directions that were found without labels do to samples."""
+    found: Record = {}
+    for data, ground in GROUNDS.items():
+        run, _ = trained(bench, "dcgan", data)
+        ways = run.directions(["sefa"], UNNAMED)
+        edits.shown(run, ways).save(drawing(bench, f"unnamed-{data.partition(':')[2]}.png"))
+        codes = run.codes(SAMPLES)
+        found[data] = {}
+        for name in ways.names:
+            ends = [run.edit(codes, {name: far}) for far in BACK_AND_ON]
+            found[data][name] = [looks(end, ground) | kinds(end, data) for end in ends]
+    return {"found": found}
+
+
+def unnamed_section(bench: Bench, record: Record) -> str:
+    parts = []
+    for data, found in record["found"].items():
+        columns = list(next(iter(found.values()))[0])
+        rows = [[name, *(f"{told(back[c])} → {told(on[c])}" for c in columns)] for name, (back, on) in found.items()]
+        parts += [markdown(["direction", *columns], rows), bench.link(f"unnamed-{data.partition(':')[2]}.png").strip()]
+    body = "\n\n".join(parts)
+    return f"""## Directions that were found without labels
+
+`gansmith directions RUN --how sefa --count {UNNAMED}`, of the runs above, and what becomes of {SAMPLES} samples from
+{-BACK_AND_ON[0]:g} standard deviations back to {BACK_AND_ON[1]:g} on: the share of an image that a thing covers, of the
+columns and of the rows, how light and how colourful it is, and what `fashion-cnn` takes most garments for.
+{when([record])}.
+
+{body}
+
+Two samples each, from 3 standard deviations back to 3 on.
+
+<!-- by hand: names -->
+
+Not named yet.
+
+<!-- end -->
+"""
+
+
+def told(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}"
+
+
+# ---- a direction that was learnt
 
 
 def direction(bench: Bench) -> Record:
@@ -123,8 +217,7 @@ def direction(bench: Bench) -> Record:
         str(far): {
             "boots": float((named(part) == numbers[0]).mean()),
             "footwear": float(np.isin(named(part), [*numbers, classes.index("Sandal")]).mean()),
-            "light": float(lightness(part).mean()),
-            "length": float(length(part).mean()),
+            **looks(part, 0),
         }
         for far, part in moved.items()
     }
@@ -132,23 +225,10 @@ def direction(bench: Bench) -> Record:
     return {"run": one, "found": found, "samples": len(codes)}
 
 
-def lightness(images: np.ndarray) -> np.ndarray:
-    """Mean grey (N,) of what is lit of uint8 (N, H, W, 1), 0 to 1."""
-    lit = images > LIT
-    return (images * lit).sum((1, 2, 3)) / np.maximum(lit.sum((1, 2, 3)), 1) / 255
-
-
-def length(images: np.ndarray) -> np.ndarray:
-    """Share of columns (N,) in which something is lit."""
-    return (images > LIT).any((1, 3)).mean(1)
-
-
-LIT = 40
-
-
 def direction_section(bench: Bench, record: Record) -> str:
+    shapes = ("height", "width", "light")
     rows = [
-        f"| {far} | {of['boots']:.0%} | {of['footwear']:.0%} | {of['light']:.3f} | {of['length']:.3f} |"
+        [far, f"{of['boots']:.0%}", f"{of['footwear']:.0%}", *(f"{of[shape]:.2f}" for shape in shapes)]
         for far, of in record["found"].items()
     ]
     return f"""## A direction that was learnt
@@ -157,9 +237,7 @@ def direction_section(bench: Bench, record: Record) -> str:
 `gansmith edit RUN --direction boot=FAR`, of {record["samples"]} samples that are sneakers to `fashion-cnn`; the run is
 that of the garments. {when([record])}.
 
-| moved by | boots | footwear | mean grey of what is lit | length |
-| --- | --- | --- | --- | --- |
-{chr(10).join(rows)}
+{markdown(["moved by", "boots", "footwear", *shapes], rows)}
 
 {bench.link("direction.png")}
 Each: a sample, moved by 1, 2 and 3 standard deviations.
@@ -177,6 +255,7 @@ PARTS: dict[str, Part] = {
         lambda bench: inversion(bench, "builtin:emoji"),
         partial(inversion_section, "Emoji", "builtin:emoji"),
     ),
+    "unnamed": Part((), unnamed, unnamed_section),
     "direction": Part((MINUTES,), direction, direction_section),
 }
 
@@ -185,7 +264,14 @@ def page(sections: list[str]) -> str:
     body = "\n".join(sections)
     return f"""# Back to codes, and along directions
 
-By `python benchmarks/editing.py`.
+<!-- by hand: introduction -->
+
+Which code makes an image? And what becomes of images when their codes are moved? `gansmith invert`, `directions` and
+`edit`, measured.
+
+<!-- end -->
+
+Written by `python benchmarks/editing.py` from `benchmarks/results/editing.json`.
 
 {body}"""
 
