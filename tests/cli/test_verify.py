@@ -112,6 +112,29 @@ def test_what_is_no_image_is_named(command: Callable[..., Any]) -> None:
     assert command("verify", "nowhere.png").code == 4
 
 
+# ---- the watermark
+
+
+def test_with_a_watermark_what_lost_its_metadata_and_its_pixels_is_known(
+    run: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asked, expected in (("1", "stripped"), ("0", "not ours")):
+        monkeypatch.setenv("GANSMITH_WATERMARK", asked)
+        assert command("sample", run, "-n", 64, "--out", "sheet.png", "--overwrite").code == 0
+        assert status(Path("sheet.png")) == "ours"
+        with Image.open("sheet.png") as sheet:
+            sheet.convert("RGB").save("sent.jpg", quality=75)
+        found = gansmith.verify("sent.jpg")
+        assert (found.status, found.is_synthetic) == (expected, asked == "1")
+        assert ("watermark" in found.why) is (asked == "1")
+
+
+def test_no_mark_is_no_watermark(run: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANSMITH_WATERMARK", "1")
+    assert command("sample", run, "-n", 64, "--out", "sheet.png", "--no-mark").code == 0
+    assert status(Path("sheet.png")) == "not ours"
+
+
 # ---- signatures
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gansmith.apps.credentials import credentials
 from gansmith.core.paths import write_atomic
+from gansmith.data import watermark
 from gansmith.data.marks import encoded
 from gansmith.training.rundir import MADE, RunDir
 
@@ -20,7 +21,8 @@ log = logging.getLogger("gansmith")
 
 @dataclass
 class Maker:
-    """Writes images that a run made, signed where there are credentials (see `gansmith.apps.credentials`).
+    """Writes images that a run made, signed where there are credentials (see `gansmith.apps.credentials`), with a
+    watermark where one is asked for (see `gansmith.data.watermark`; not in films).
 
     Attributes:
         run: whose fingerprint they get.
@@ -35,6 +37,8 @@ class Maker:
     def write(self, picture: Image.Image, path: Path, kind: str = "PNG", **options: Any) -> None:
         """A file, whole or not at all."""
         mark = self.run.mark if self.marked else None
+        if self.marked and watermark.is_asked() and "append_images" not in options:
+            picture = watermark.watermarked(picture)
         content, pixels = encoded(picture, kind, mark, **options)
         signer = credentials()
         write_atomic(path, content if signer is None or mark is None else signer.sign(content, kind, mark))

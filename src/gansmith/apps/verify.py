@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from gansmith.apps.credentials import check
 from gansmith.core.errors import DataError
 from gansmith.data.marks import Found, Mark, read
 from gansmith.data.pack import describe
 from gansmith.data.picture import BROKEN
+from gansmith.data.watermark import is_watermarked
 from gansmith.training.rundir import RunDir
 
 Status = Literal["ours", "altered", "stripped", "forged", "not ours"]
@@ -24,9 +27,9 @@ class Provenance:
     Attributes:
         file: its name.
         status: ``ours``, as it was written; ``altered``, with other pixels than it was written with; ``stripped``,
-            without what it said, but with pixels that the run knows; ``forged``, signed by nobody whose word counts, or
-            not what was signed; ``not ours``.
-        is_synthetic: whether the file says that a trained model made it, ours or another.
+            without what it said, but with pixels that the run knows, or with our watermark; ``forged``, signed by
+            nobody whose word counts, or not what was signed; ``not ours``.
+        is_synthetic: whether the file says, or its pixels do, that a trained model made it, ours or another.
         run, maker: fingerprint of the run, and program, version and family, as far as they are known.
         signed_by: whom the certificate names that it was signed with, if it was.
         why: in a sentence.
@@ -64,9 +67,12 @@ def verify(file: str | Path, run: str | Path | None = None, trust: Sequence[str 
     try:
         found = read(path)
         signed = check(path, [Path(authority) for authority in trust])
+        status, mark, why = judged(found, own, made)
+        has_watermark = status == "not ours" and mark is None and has_ours(path)
     except BROKEN as error:
         raise DataError(f"{path}: cannot be read: {describe(error)}") from error
-    status, mark, why = judged(found, own, made)
+    if has_watermark:
+        status, why = "stripped", f"{why}, but it has our watermark, which anybody can put there"
     if status == "not ours" and known is None and not found.is_synthetic:
         why += "; --run RUN knows its images without what they say"
     if signed is not None and (not signed.is_valid or signed.is_trusted is False):
@@ -74,7 +80,14 @@ def verify(file: str | Path, run: str | Path | None = None, trust: Sequence[str 
     elif signed is not None:
         why += f", signed by {signed.by}" + ("" if signed.is_trusted else "; --trust FILE says whose word counts")
     said = mark or Mark("", "")
-    return Provenance(str(path), status, found.is_synthetic, said.run, said.maker, signed.by if signed else "", why)
+    is_synthetic = found.is_synthetic or has_watermark
+    return Provenance(str(path), status, is_synthetic, said.run, said.maker, signed.by if signed else "", why)
+
+
+def has_ours(path: Path) -> bool:
+    """Whether the pixels of a file have our watermark."""
+    with Image.open(path) as picture:
+        return is_watermarked(picture)
 
 
 def judged(found: Found, own: Mark | None, made: Mapping[str, Mapping[str, Any]]) -> tuple[Status, Mark | None, str]:

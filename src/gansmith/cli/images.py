@@ -189,12 +189,13 @@ def verify(
 
     Every image that a command writes says so in its metadata: IPTC's `trainedAlgorithmicMedia`, the run's fingerprint,
     a digest of the pixels. *ours* is a file as it was written; *altered*, one whose pixels were changed since;
-    *stripped*, one without its metadata that RUN knows by its pixels; all others are *not ours*. The exit code is 0
-    where all are ours, else 1.
+    *stripped*, one without its metadata that RUN knows by its pixels, or that has our watermark; all others are *not
+    ours*. The exit code is 0 where all are ours, else 1.
 
     Metadata can be written by anybody. Where GANSMITH_CREDENTIALS names a PEM file with a certificate and its key,
     images are signed, too (C2PA); a signature that does not fit, or that no authority of --trust vouches for, is
-    *forged*.
+    *forged*. With GANSMITH_WATERMARK=1, images of 128 pixels and more get a watermark that nobody sees, and that
+    outlasts JPEG, other sizes and cropping.
 
     Examples:
 
