@@ -169,9 +169,11 @@ def unnamed(bench: Bench) -> Record:
 def unnamed_section(bench: Bench, record: Record) -> str:
     parts = []
     for data, found in record["found"].items():
-        columns = list(next(iter(found.values()))[0])
+        ends = [end for both in found.values() for end in both]
+        columns = [name for name in ends[0] if any(end[name] for end in ends)]
         rows = [[name, *(f"{told(back[c])} → {told(on[c])}" for c in columns)] for name, (back, on) in found.items()]
-        parts += [markdown(["direction", *columns], rows), bench.link(f"unnamed-{data.partition(':')[2]}.png").strip()]
+        picture = bench.link(f"unnamed-{data.partition(':')[2]}.png").strip()
+        parts += [f"The `dcgan` of `{data}`:", markdown(["direction", *columns], rows), picture]
     body = "\n\n".join(parts)
     return f"""## Directions that were found without labels
 
@@ -241,6 +243,12 @@ that of the garments. {when([record])}.
 
 {bench.link("direction.png")}
 Each: a sample, moved by 1, 2 and 3 standard deviations.
+
+<!-- by hand: learnt -->
+
+Nothing said yet.
+
+<!-- end -->
 """
 
 
