@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -13,6 +14,11 @@ import gansmith
 from gansmith.cli import codes, config, data, detect, images, runs
 from gansmith.cli.augment import augment
 from gansmith.core.errors import GansmithError
+
+SPINS = "100000"
+"""How often a thread of torch looks whether the others are done before it sleeps. By default that takes some 4 ms, a
+turn of the scheduler: beside other work two threads then run at a tenth of the speed of one. A third of it costs
+nothing on a quiet machine (LOG.md). Read when torch is imported, which no module here does at its top."""
 
 app = typer.Typer(
     name="gansmith",
@@ -61,6 +67,7 @@ def _root(
 
 def main() -> None:
     """Runs a command; errors that we can explain are printed without a traceback."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         app()
     except GansmithError as error:
