@@ -54,9 +54,9 @@ def watermarked(picture: Image.Image) -> Image.Image:
     marked = solid.copy()
     for top in range(0, solid.height, STRIP):
         box = (0, top, solid.width, min(top + STRIP, solid.height))
-        strip = np.asarray(solid.crop(box), np.float32)
-        noise = hidden(grey(solid.crop(box))) * tiled(box[3] - top, solid.width)
-        pixels = strip + noise.reshape(noise.shape + (1,) * (strip.ndim - 2))
+        strip = solid.crop(box)
+        added = hidden(grey(strip)) * tiled(strip.height, strip.width)
+        pixels = np.asarray(strip, np.float32) + (added[..., None] if colours == "RGB" else added)
         marked.paste(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8), colours), box)
     if colours != picture.mode:
         marked.putalpha(picture.getchannel("A"))
