@@ -1,7 +1,7 @@
 """Do synthetic images help a classifier that has few real ones? On Fashion-MNIST with 20 to 500 images of each class,
 and with a long tail of classes; `docs/augmentation.md` is made of it.
 
-    python benchmarks/augmentation.py                     # all that has not been measured yet: about 3 CPU hours
+    python benchmarks/augmentation.py                     # all that has not been measured yet: about 2 CPU hours
     python benchmarks/augmentation.py --only 100,tail     # these settings
     python benchmarks/augmentation.py --minutes 0.3 --seeds 2 --only 20    # a trial
     python benchmarks/augmentation.py --table-only        # the page of what there is
@@ -10,9 +10,10 @@ A setting is played with five seeds, of which each decides everything anew: whic
 training, what is drawn from it, and all classifiers. The long tail has 500 images of its largest class and 5 of its
 smallest, the others in geometric steps; which class is which is drawn by the seed. The 10,000 test images only measure.
 
-Each is what ``gansmith augment`` does: a `cgan` of 60,000 images, which sees the training images alone; as many
-synthetic images of each class as it has real ones (of the long tail, as many as fill all classes up to the largest)
-after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test images.
+Each is what ``gansmith augment`` does, with a `cgan` of 60,000 images (200,000 by default), which sees the training
+images alone; as many synthetic images of each class as it has real ones (of the long tail, as many as fill all classes
+up to the largest) after its filters; then classifiers, all of as many steps, of which nothing is chosen by the test
+images.
 
 As many seeds are played side by side as there are cores (``--jobs``), with a thread each. It can be stopped at any time
 and goes on where it was: what has been measured is in ``results/augmentation.json``, and a GAN that was being trained
