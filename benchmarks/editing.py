@@ -18,6 +18,7 @@ Nearness is PSNR and perceptual distance (`gansmith.metrics.perceptual_net`), wi
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ def unnamed(bench: Bench) -> Record:
     found: Record = {}
     for data, ground in GROUNDS.items():
         run, _ = trained(bench, "dcgan", data)
-        ways = run.directions(["sefa"], UNNAMED)
+        known = run.directions(["sefa"], UNNAMED)  # those found last, after any that the run had
+        ways = replace(known, names=known.names[-UNNAMED:], vectors=known.vectors[-UNNAMED:])
         edits.shown(run, ways).save(drawing(bench, f"unnamed-{data.partition(':')[2]}.png"))
         codes = run.codes(SAMPLES)
         found[data] = {}

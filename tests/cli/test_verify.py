@@ -129,6 +129,14 @@ def test_with_a_watermark_what_lost_its_metadata_and_its_pixels_is_known(
         assert ("watermark" in found.why) is (asked == "1")
 
 
+def test_what_has_no_room_for_a_watermark_is_said(
+    run: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GANSMITH_WATERMARK", "1")
+    assert command("sample", run, "-n", 3, "--out", "small").code == 0
+    assert "without the watermark that GANSMITH_WATERMARK asks for: 3, smaller than 128" in caplog.text
+
+
 def test_no_mark_is_no_watermark(run: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSMITH_WATERMARK", "1")
     assert command("sample", run, "-n", 64, "--out", "sheet.png", "--no-mark").code == 0

@@ -22,24 +22,27 @@ log = logging.getLogger("gansmith")
 @dataclass
 class Maker:
     """Writes images that a run made, signed where there are credentials (see `gansmith.apps.credentials`), with a
-    watermark where one is asked for (see `gansmith.data.watermark`; not in films).
+    watermark where one is asked for (see `gansmith.data.watermark`; of a film, in its first picture).
 
     Attributes:
         run: whose fingerprint they get.
         marked: whether they say that a trained model made them; that they do not is remembered, too.
         lines: what is to be remembered of those written so far.
+        without: how many had no room for the watermark that was asked for.
     """
 
     run: RunDir
     marked: bool = True
     lines: list[dict[str, Any]] = field(default_factory=list)
+    without: int = 0
 
     def write(self, picture: Image.Image, path: Path, kind: str = "PNG", **options: Any) -> None:
         """A file, whole or not at all."""
         mark = self.run.mark if self.marked else None
-        if self.marked and watermark.is_asked() and "append_images" not in options:
-            picture = watermark.watermarked(picture)
-        content, pixels = encoded(picture, kind, mark, **options)
+        is_asked = self.marked and watermark.is_asked()
+        shown = watermark.watermarked(picture) if is_asked else picture
+        self.without += is_asked and shown is picture
+        content, pixels = encoded(shown, kind, mark, **options)
         signer = credentials()
         write_atomic(path, content if signer is None or mark is None else signer.sign(content, kind, mark))
         self.lines.append({"pixels": pixels, "file": path.name, "marked": self.marked})
@@ -55,3 +58,10 @@ class Maker:
         except OSError as error:
             log.warning("%s: does not remember what it made: %s", self.run.path, error.strerror or error)
         self.lines.clear()
+        if self.without:
+            log.warning(
+                "images without the watermark that %s asks for: %d, smaller than %d pixels or not of 8 bits",
+                watermark.VARIABLE,
+                self.without,
+                watermark.LEAST,
+            )

@@ -37,7 +37,7 @@ WINDOW = 4 * TILE
 SCALES = sorted((1.015**step for step in range(-54, 33)), key=lambda scale: abs(scale - 1))
 """Sizes at which it is looked for, those nearest to its own first: 0.45 to 1.6, 1.5 % apart."""
 CLEAR = 7.0
-"""Standard deviations of a correlation that no image without it has."""
+"""Standard deviations by which it stands out where it is; of 616 images without it none had more than 6."""
 
 
 def is_asked() -> bool:
